@@ -1,0 +1,1 @@
+"""Decides: what to try, where to run it, when to stop. Importing it does nothing."""

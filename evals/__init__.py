@@ -1,0 +1,1 @@
+"""SWE-bench-style evaluation of Pointsman: datasets, runner, grading, report."""
