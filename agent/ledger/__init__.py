@@ -1,0 +1,25 @@
+"""What was spent: append-only, reserved before it is sent, settled after it is answered."""
+
+from agent.ledger.store import Ledger
+from agent.ledger.values import (
+    Budgets,
+    Entry,
+    GroupBy,
+    GroupTotals,
+    Row,
+    Saving,
+    State,
+    StepRecord,
+)
+
+__all__ = [
+    "Budgets",
+    "Entry",
+    "GroupBy",
+    "GroupTotals",
+    "Ledger",
+    "Row",
+    "Saving",
+    "State",
+    "StepRecord",
+]

@@ -1,0 +1,1 @@
+"""Where requests are completed. One module per dialect; each imports its library when used."""
