@@ -15,7 +15,7 @@ CREATE TABLE attempt (
   run_id TEXT NOT NULL, repo_key TEXT NOT NULL, step_id TEXT NOT NULL, step_kind TEXT NOT NULL,
   request_id TEXT NOT NULL, attempt INTEGER NOT NULL,
   location TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL,
-  pid INTEGER NOT NULL, pid_started REAL NOT NULL,
+  pid INTEGER NOT NULL, pid_started TEXT NOT NULL,
   reserved_usd_micro INTEGER CHECK (reserved_usd_micro >= 0),
   closed_at REAL,
   usd_micro INTEGER CHECK (usd_micro >= 0),

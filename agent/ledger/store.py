@@ -10,6 +10,7 @@ the worst case inside one immediate transaction does neither.
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -49,7 +50,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = RLock()
-        self._pid, self._started = os.getpid(), process_started(os.getpid())
+        self._pid, self._started = os.getpid(), process_identity(os.getpid())
         with self._errors():
             _private_directory(path.parent)
             self._db = sqlite3.connect(
@@ -296,19 +297,32 @@ class Ledger:
             ) from error
 
 
-def process_started(pid: int) -> float:
-    """When the process began (seconds since the epoch): a reused pid is another process."""
+def process_identity(pid: int) -> str:
+    """Names a process for good: a reused pid is another process.
+
+    On Linux by ticks since boot: times of the day move when somebody sets the clock.
+    Raises psutil.NoSuchProcess if there is none.
+    """
     import psutil
 
-    return float(psutil.Process(pid).create_time())
+    if not sys.platform.startswith("linux"):
+        return f"{psutil.Process(pid).create_time():.6f}"
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise psutil.NoSuchProcess(pid) from error
+    fields = stat.rpartition(")")[2].split()  # the command name before it may hold anything
+    if fields[0] == "Z":
+        raise psutil.NoSuchProcess(pid)
+    return f"{boot}:{fields[19]}"
 
 
 def _gone(row: sqlite3.Row) -> bool:
     import psutil
 
     try:
-        # The kernel gives ticks of 10 ms; two readings of one process may differ by one.
-        return abs(process_started(row["pid"]) - float(row["pid_started"])) > 0.05
+        return process_identity(row["pid"]) != str(row["pid_started"])
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:
