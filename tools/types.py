@@ -33,7 +33,7 @@ class CommandResult:
     stdout: bytes
     stderr: bytes
     duration_s: float
-    stopped: Literal["", "timeout", "memory", "cancelled"] = ""
+    stopped: Literal["", "timeout", "memory", "processes", "cancelled"] = ""
     peak_rss_mb: float = 0.0
 
 

@@ -1,0 +1,10 @@
+"""Where commands run: bubblewrap, else sandlock, else not at all.
+
+`pick` chooses and probes; `report` says what works here; `interpreter_paths` says which
+directories a Python needs to be given as `readable`.
+"""
+
+from tools.sandbox.probe import Mode, TierStatus, pick, report
+from tools.sandbox.pythons import interpreter_paths
+
+__all__ = ["Mode", "TierStatus", "interpreter_paths", "pick", "report"]
