@@ -10,7 +10,7 @@ from typing import Literal
 from agent.ledger.values import StepRecord
 from agent.types import Location, Privacy, Route, StepKind
 
-__all__ = ["Escalation", "Place", "Policy", "RoutingFacts", "explain", "route"]
+__all__ = ["Escalation", "Place", "Policy", "RoutingFacts", "explain", "may_leave_to", "route"]
 
 ALL_STEPS: frozenset[StepKind] = frozenset(
     ("reproduce", "plan", "edit", "test", "refactor", "repair", "chat", "summarise")
@@ -125,13 +125,18 @@ def explain(step_kind: StepKind, *, facts: RoutingFacts) -> str:
 # --------------------------------------------------------------------------- hard rules
 
 
+def may_leave_to(location: Location, privacy: Privacy) -> bool:
+    """Whether something with this label may be sent there. An unknown label goes nowhere."""
+    return location in _ALLOWED.get(privacy, frozenset())
+
+
 def _refusal(place: Place, step_kind: StepKind, facts: RoutingFacts) -> str:
     """Why this place may not or cannot serve; empty if it can."""
     needed = facts.prompt_tokens + facts.max_tokens
     left = facts.budget_left_usd_micro
     rules: tuple[tuple[bool, str], ...] = (
         (
-            place.location not in _ALLOWED[facts.privacy],
+            not may_leave_to(place.location, facts.privacy),
             f"the request is labelled {facts.privacy}",
         ),
         (facts.policy.local_only and place.location != "local", "local-only is set"),

@@ -157,9 +157,13 @@ class Redactor:
         return "".join((*parts, text[at:]))
 
     def hide(self, text: str) -> str:
-        """Replace only what `redact` has replaced before: exactly undone by `restore`."""
+        """Replace only what `redact` has replaced before: undone by `restore`. For records.
+
+        Short ones stay: a password such as `app` would turn up in every other word.
+        """
         for placeholder, secret in self._longest_first():
-            text = text.replace(secret, placeholder)
+            if len(secret) >= _MIN_VALUE:
+                text = text.replace(secret, placeholder)
         return text
 
     def restore(self, text: str) -> str:

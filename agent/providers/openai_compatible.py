@@ -324,8 +324,8 @@ class _Answer:
             given = extra[index] if index < len(extra) and isinstance(extra[index], dict) else {}
             logprob = given.get("logprob")
             text = "".join(self.texts.get(index, ()))
-            number = isinstance(logprob, int | float) and not isinstance(logprob, bool)
-            found.append(Choice(text=text, logprob=float(logprob) if number else None))
+            number = float(logprob) if isinstance(logprob, int | float) else None
+            found.append(Choice(text=text, logprob=number))
         keep = len(found) > 1 or any(c.logprob is not None for c in found)
         return tuple(found) if keep else ()
 
