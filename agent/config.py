@@ -17,14 +17,27 @@ import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agent.errors import ConfigError
 from agent.settings_keys import KEYS, Key, by_env, by_field, by_name
 
-__all__ = ["PROJECT_FILE", "Loaded", "Origin", "Settings", "load", "masked", "read_project"]
+if TYPE_CHECKING:
+    from agent.prices import ModelPrice
+
+__all__ = [
+    "PROJECT_FILE",
+    "Loaded",
+    "Origin",
+    "Settings",
+    "load",
+    "masked",
+    "price_overrides",
+    "read_project",
+]
 
 PROJECT_FILE = ".pointsman.toml"
 MAX_FILE_BYTES = 256 << 10
@@ -36,7 +49,7 @@ Source = Literal["flag", "env", "project", "user", "default"]
 FrontierMode = Literal["auto", "require", "off"]
 SandboxTier = Literal["auto", "bwrap", "sandlock", "none"]
 PriceTable = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-"""(provider/model, ((bucket, dollars per million tokens as a decimal string), …)), …"""
+"""(model, ((bucket, dollars per million tokens as a decimal string), …)), …"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +58,7 @@ class Settings:
 
     local_only: bool = False
     frontier: FrontierMode = "auto"
-    frontier_model: str = "claude-sonnet-5-5"
+    frontier_model: str = "claude-opus-5-5"
     anthropic_api_key: str | None = field(default=None, repr=False)
     anthropic_base_url: str | None = None
     onprem_url: str | None = None
@@ -125,6 +138,22 @@ def load(
         ),
         notices=tuple(merge.notices),
     )
+
+
+def price_overrides(table: PriceTable) -> "dict[str, ModelPrice]":
+    """Configured prices by model name, for `agent.prices.Prices`.
+
+    A price of zero must be written: without `input` or `output` the row is a ConfigError.
+    """
+    from agent.prices import ModelPrice
+
+    found: dict[str, ModelPrice] = {}
+    for model, buckets in table:
+        row = {bucket: Decimal(price) for bucket, price in buckets}
+        if "input" not in row or "output" not in row:
+            raise ConfigError(f"prices of {model!r} need both input and output")
+        found[model] = ModelPrice(**row)
+    return found
 
 
 def masked(value: str | None) -> str:

@@ -128,9 +128,9 @@ def _globs(value: object) -> tuple[str, ...]:
 
 
 def _prices(value: object) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    """`[prices."provider/model"] input = 3.0` … in dollars per million tokens."""
+    """`[prices."model-name"] input = 3.0` … in dollars per million tokens."""
     if not isinstance(value, dict):
-        raise ValueError('expected a table such as [prices."onprem/qwen"] with input and output')
+        raise ValueError('expected a table such as [prices."my-model"] with input and output')
     rows = []
     for model, table in value.items():
         if not isinstance(table, dict):
@@ -246,7 +246,7 @@ KEYS: tuple[Key, ...] = (
     Key(name="commit.trailer", field="commit_trailer", parse=_text,
         help="last line of commit messages we propose"),
     Key(name="prices", field="prices", parse=_prices,
-        help="dollars per million tokens, by provider/model"),
+        help="dollars per million tokens, by model"),
 )  # fmt: skip
 
 

@@ -232,3 +232,26 @@ def test_contradictions_are_refused(root: Path, user: Path) -> None:
         load({"local_only": True, "frontier": "require"}, {}, root, user_file=user)
     with pytest.raises(ConfigError, match=r"onprem\.model"):
         load({}, {"POINTSMAN_ONPREM_URL": "http://127.0.0.1:1"}, root, user_file=user)
+
+
+def test_configured_prices_reach_the_price_table(root: Path, user: Path) -> None:
+    from datetime import UTC, datetime
+
+    from agent.prices import Prices
+    from agent.types import Usage
+
+    write(user, "[prices.'house-model']\ninput = 0.1\noutput = 2\n")
+    table = load({}, {}, root, user_file=user).settings.prices
+    prices = Prices(config.price_overrides(table))
+    usage = Usage(input=1_000_000, output=10)
+    cost = prices.price("house-model", usage, datetime(2026, 11, 1, tzinfo=UTC))
+    assert cost == 100_020
+    write(user, "[prices.'house-model']\ninput = 0.1\n")
+    with pytest.raises(ConfigError, match="need both"):
+        config.price_overrides(load({}, {}, root, user_file=user).settings.prices)
+
+
+def test_the_default_frontier_model_is_the_one_savings_are_measured_against() -> None:
+    from agent.prices import DEFAULT_FRONTIER
+
+    assert Settings().frontier_model == DEFAULT_FRONTIER

@@ -1,0 +1,123 @@
+"""The run, for people: a transcript that stays, a status line that moves, a closing table.
+
+    with Renderer(console) as view:
+        for event in events:
+            view.show(event)
+
+The status line appears on a terminal only; in a pipe the transcript is all there is.
+"""
+
+from typing import TYPE_CHECKING, Protocol, Self
+
+from agent import events as ev
+from agent.cli.diffs import diff_text
+from agent.cli.lines import Line, lines
+from agent.cli.summary import closing
+from agent.cli.tally import Tally
+from agent.sanitize import one_line, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+__all__ = ["NoStatus", "Renderer", "Status", "status_for"]
+
+LABEL = 10
+DIFF_LINES = 120
+"""More of a patch than this is for `agent diff`, not for the end of a run."""
+
+
+class Status(Protocol):
+    """The moving line. `show` takes the run's events; `stop` removes the line."""
+
+    def start(self) -> None: ...
+
+    def show(self, event: ev.Event) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class NoStatus:
+    """For pipes, dumb terminals and `--quiet`."""
+
+    def start(self) -> None:
+        pass
+
+    def show(self, event: ev.Event) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+def status_for(console: "Console") -> Status:
+    """A live line where the terminal can redraw, nothing elsewhere."""
+    if console.is_terminal and not console.is_dumb_terminal:
+        from agent.cli.live import LiveStatus
+
+        return LiveStatus(console)
+    return NoStatus()
+
+
+class Renderer:
+    """Consumes events in order. `show` never raises for odd content."""
+
+    def __init__(self, console: "Console", status: Status | None = None) -> None:
+        self.console = console
+        self.tally = Tally()
+        self._status = status or status_for(console)
+        self._diff = ""
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def show(self, event: ev.Event) -> None:
+        """Add an event's rows; the last event also closes the view with table and diff."""
+        self.tally.add(event)
+        self._status.show(event)
+        if isinstance(event, ev.RunStarted):
+            self._title(event)
+        for line in lines(event):
+            self.console.print(_row(line))
+        if isinstance(event, ev.RunFinished):
+            self._status.stop()
+            self._close(event)
+
+    def _title(self, event: ev.RunStarted) -> None:
+        from rich.rule import Rule
+        from rich.text import Text
+
+        commit = f" @ {event.base_commit[:10]}" if event.base_commit else ""
+        title = Text(f"{event.task.goal} · {one_line(event.task.root.name, 40)}{commit}", "bold")
+        self.console.print(Rule(title, align="left", style="dim"))
+        # The user's own words first, then where commands run: with none, nothing is executed.
+        self.console.print(_row(Line("task", one_line(event.task.text, 300))))
+        style = "bold red" if event.sandbox in ("direct", "unsandboxed") else ""
+        words = "NONE: commands run unconfined" if style else one_line(event.sandbox)
+        self.console.print(_row(Line("sandbox", words, style, f"run {one_line(event.run_id)}")))
+
+    def _close(self, event: ev.RunFinished) -> None:
+        diff = event.outcome.diff
+        if diff:
+            self.console.print()
+            self.console.print(diff_text(diff, limit=DIFF_LINES))
+        self.console.print()
+        self.console.print(closing(event, self.tally))
+
+
+def _row(line: Line) -> "RenderableType":
+    """A label column of fixed width and the text wrapped beside it."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=LABEL, no_wrap=True, justify="right", style="cyan")
+    grid.add_column(overflow="fold")
+    text = plain(line.text, line.style)
+    if line.note:
+        text.append("  ")
+        text.append_text(plain(line.note, "dim"))
+    grid.add_row(plain(line.label), text)
+    return grid
