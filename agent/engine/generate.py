@@ -42,6 +42,8 @@ class Proposer(Protocol):
 class Constraint(Protocol):
     """A grammar: says which tokens may come next."""
 
+    def allows(self, token: int) -> bool: ...
+
     def allow(self, row: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """The row with every forbidden token at -inf."""
         ...
@@ -91,12 +93,13 @@ class _Run:
 
     def choose(self, row: "NDArray[np.float32]") -> int:
         """The target's own choice for the next position, recorded."""
-        if self.job.constraint is not None:
-            row = self.job.constraint.allow(row)
-        history = self.output
-        token = self.job.sampler.pick(row, history, len(history))
-        if self.job.constraint is not None:
-            self.job.constraint.accept(token)
+        token = self.job.sampler.pick(row, self.output, len(self.output))
+        constraint = self.job.constraint
+        if constraint is not None:
+            if not constraint.allows(token):  # the full mask is dear: only when it changes things
+                row = constraint.allow(row)
+                token = self.job.sampler.pick(row, self.output, len(self.output))
+            constraint.accept(token)
         if self.job.scored:
             self.logprob += log_probability(row, token)
         if self.target.model.is_end(token):

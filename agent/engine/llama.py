@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Batch", "Context", "ContextOptions", "Model", "amx_present", "bindings"]
+__all__ = [
+    "Batch",
+    "Context",
+    "ContextOptions",
+    "Model",
+    "amx_present",
+    "bindings",
+    "gbnf_of_schema",
+]
 
 _KV_TYPES = {"f16": 1, "q8_0": 8}
 _messages: list[str] = []
@@ -56,6 +64,15 @@ def bindings() -> _Bindings:
     core.llama_backend_init()
     _keep.extend((library, callback))
     return library
+
+
+def gbnf_of_schema(schema: str) -> str:
+    """llama.cpp's own conversion of a JSON schema; raises what its converter raises."""
+    bindings()
+    from llama_cpp.llama_grammar import json_schema_to_gbnf
+
+    converted: str = json_schema_to_gbnf(schema)
+    return converted
 
 
 def amx_present() -> bool:
@@ -200,6 +217,17 @@ class Batch:
         if outputs == "last":
             self.logits[n - 1] = 1
 
+    def set_each(self, tokens: Sequence[int], position: int, sequences: Sequence[int]) -> None:
+        """One token for each of several sequences, all at `position`, all with logits."""
+        n = len(tokens)
+        if n > self.capacity:
+            raise EngineError(f"a batch of {n} tokens exceeds its capacity {self.capacity}")
+        self.size = n
+        self.token[:n] = tokens
+        self.pos[:n] = position
+        self.seq[:n] = sequences
+        self.logits[:n] = 1
+
 
 class Context:
     """One llama.cpp context: its KV cache, recurrent states and outputs."""
@@ -210,6 +238,8 @@ class Context:
         self.model, self.options = model, options
         if options.n_batch <= options.rollback + 1:  # llama.cpp asserts, i.e. aborts
             raise EngineError("the batch must be longer than the rollback window")
+        if options.outputs < options.sequences:  # likewise
+            raise EngineError("a context needs an output for each sequence")
         params = self._params(options, other)
         _messages.clear()
         self.handle = self._core.llama_init_from_model(model.handle, params)
@@ -286,8 +316,12 @@ class Context:
 
     def copy(self, source: int, destination: int) -> None:
         """Make `destination` (emptied first) share `source`. Never while a rollback is pending."""
-        self._core.llama_memory_seq_rm(self._memory, destination, -1, -1)
+        self.empty(destination)
         self._core.llama_memory_seq_cp(self._memory, source, destination, -1, -1)
+
+    def empty(self, sequence: int) -> None:
+        """Forget one sequence whole; never refused."""
+        self._core.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
     def clear(self) -> None:
         self._core.llama_memory_clear(self._memory, True)

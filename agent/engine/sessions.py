@@ -96,7 +96,7 @@ class Session:
         started = time.monotonic()
         reused = 0 if fresh else self._reuse(prompt)
         if not reused:
-            self._reset()
+            self.reset()
         row = self._decode(prompt, reused, () if fresh else self._boundaries(prompt), between)
         return Prefilled(row, len(prompt) - reused, reused, time.monotonic() - started)
 
@@ -152,7 +152,8 @@ class Session:
         while len(self._saved) > _KEEP_STATES or sum(s.size for s in self._saved) > _KEEP_BYTES:
             self._saved.pop(0)
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """Empty the sequence; saved states stay."""
         self.target.reset()
         if self.mtp:
             self.mtp.reset()
