@@ -125,11 +125,9 @@ class Gateway:
                 wait = self._retry.wait(error, number, self._jitter())
                 if wait is None:
                     raise
-                yield Notice(
-                    message=f"{self._redactor.hide(str(error))}; attempt {number + 1} of {self._retry.max_attempts}"
-                    f" in {wait:.1f} s",
-                    level="warning",
-                )
+                what = self._redactor.hide(str(error))
+                again = f"attempt {number + 1} of {self._retry.max_attempts} in {wait:.1f} s"
+                yield Notice(message=f"{what}; {again}", level="warning")
                 self._pause(wait, cancel)
             else:
                 self._breaker.succeeded(provider.name)

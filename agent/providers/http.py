@@ -154,7 +154,8 @@ def guarded(
     guard = Guard(name, limits, cancel)
     client = httpx2.Client(
         transport=_transport(guard, uds),
-        timeout=httpx2.Timeout(limits.total_s, connect=limits.connect_s),
+        # Behind the watcher, should it fail: it says "deadline", a read only "timed out".
+        timeout=httpx2.Timeout(limits.total_s + 5, connect=limits.connect_s),
         follow_redirects=False,
         trust_env=False,
         headers={"accept-encoding": "identity", **(headers or {})},
