@@ -42,8 +42,9 @@ __all__ = [
 PROJECT_FILE = ".pointsman.toml"
 MAX_FILE_BYTES = 256 << 10
 # Variables with our prefix that are not settings.
-NOT_SETTINGS = ("POINTSMAN_DEBUG",)
-NOT_SETTINGS_PREFIXES = ("POINTSMAN_TEST_", "POINTSMAN_BENCH_", "POINTSMAN_WORKER_")
+NOT_SETTINGS = ("POINTSMAN_DEBUG", "POINTSMAN_SANDBOX_SKIP")
+MISSPELLED = 0.8
+"""Likeness from which an unknown variable is taken for a misspelled setting, and refused."""
 
 Source = Literal["flag", "env", "project", "user", "default"]
 FrontierMode = Literal["auto", "require", "off"]
@@ -228,12 +229,15 @@ class _Merge:
 
     def environment(self, environ: Mapping[str, str]) -> None:
         known = by_env()
-        for name in environ:
-            skip = name in NOT_SETTINGS or name.startswith(NOT_SETTINGS_PREFIXES)
-            if name.startswith("POINTSMAN_") and name not in known and not skip:
+        for name in sorted(environ):
+            if not name.startswith("POINTSMAN_") or name in known or name in NOT_SETTINGS:
+                continue
+            if difflib.get_close_matches(name, known, n=1, cutoff=MISSPELLED):
                 raise ConfigError(
-                    f"unknown variable {name}{_nearest(name, known)}", remedy=f"unset {name}"
+                    f"unknown variable {name}{nearest(name, known)}", remedy=f"unset {name}"
                 )
+            # Other programs may use our prefix too; what is like no setting only gets a note.
+            self.notices.append(f"${name}: no setting is called so; ignored")
         for key in KEYS:
             chosen = next((v for v in key.variables if environ.get(v)), None)
             if chosen is not None:
@@ -244,7 +248,7 @@ class _Merge:
         known = by_field()
         for name, value in flags.items():
             if name not in known:
-                raise ConfigError(f"unknown setting {name!r}{_nearest(name, known)}")
+                raise ConfigError(f"unknown setting {name!r}{nearest(name, known)}")
             if value is not None:
                 where = known[name].option
                 self._set(
@@ -292,7 +296,7 @@ def _entries(path: Path, content: bytes) -> list[tuple[Key, object, str]]:
         line = _line_of(text, name)
         where = f"{path}:{line}" if line else str(path)
         if name not in known:
-            raise ConfigError(f"{where}: unknown key {name!r}{_nearest(name, known)}")
+            raise ConfigError(f"{where}: unknown key {name!r}{nearest(name, known)}")
         found.append((known[name], value, where))
     return found
 
@@ -343,7 +347,8 @@ def _parsed(key: Key, value: object, where: str) -> object:
         raise ConfigError(f"{where}: {key.name}: {error}{shown}") from error
 
 
-def _nearest(name: str, known: Mapping[str, Key]) -> str:
+def nearest(name: str, known: Mapping[str, Key]) -> str:
+    """`; did you mean 'x'?`, or nothing when no name is like it."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if not near:
         tail = name.rpartition(".")[2]

@@ -93,6 +93,8 @@ def test_a_bad_file_names_file_line_and_key(
 def test_an_unknown_variable_is_an_error(root: Path, user: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'POINTSMAN_BUDGET_RUN_USD'"):
         load({}, {"POINTSMAN_BUDGET_RUN_USDD": "1"}, root, user_file=user)
+    foreign = load({}, {"POINTSMAN_XYZZY": "1", "POINTSMAN_DEBUG": "1"}, root, user_file=user)
+    assert foreign.notices == ("$POINTSMAN_XYZZY: no setting is called so; ignored",)
 
 
 def test_a_key_is_never_shown(root: Path, user: Path) -> None:
