@@ -72,6 +72,8 @@ class AnthropicProvider:
 
     def complete(self, request: Request, on_text: OnText, cancel: CancelToken) -> Completion:
         """Raises ProviderError; Cancelled if `cancel` was set."""
+        import anthropic  # noqa: F401  # takes 1-2 s: not out of the attempt's deadline
+
         check_window(request, self.context_window)
         began = time.monotonic()
         with guarded(self.name, self._limits, cancel) as (http, guard), _ours(self.name, guard):
