@@ -3,7 +3,7 @@
 PointsmanError                   exit code
 ├── ConfigError                  2   a setting is unknown, malformed or contradictory
 ├── BudgetExceeded               3   a reservation would pass a budget; nothing was sent
-├── PolicyError                  4   denied: local-only, privacy label, missing key, approval refused
+├── PolicyError                  4   denied: local-only, privacy label, missing key, refusal
 ├── ProviderError                5   one attempt at a model failed
 │   ├── ProviderUnavailable          no answer, 5xx, broken or truncated stream
 │   ├── RateLimited                  429/529; `retry_after_s` if the server said so

@@ -6,6 +6,7 @@ replay consume them. `trajectory.py` writes them as JSONL: every field is JSON-a
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.router import Place
 from agent.types import DecodeStats, Outcome, Plan, Route, Step, StepKind, Task, Totals, Usage
 from tools.types import Hit, Suspect, TestCommand
 
@@ -18,6 +19,8 @@ class RunStarted:
     """None outside git or before the first commit."""
     sandbox: str
     version: str
+    places: tuple[Place, ...] = ()
+    """What could have answered: replay routes over the same places."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

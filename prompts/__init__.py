@@ -1,7 +1,7 @@
 """Prompts are files: one `.md` per prompt, Jinja2 with StrictUndefined, versioned by hash.
 
-    render("plan", goal=..., map=...) -> str
-    version("plan") -> "3f9c1a2b4d5e"
+render("plan", goal=..., map=...) -> str
+version("plan") -> "3f9c1a2b4d5e"
 """
 
 import hashlib

@@ -1,0 +1,147 @@
+"""Stages that look and do not change: index, baseline, reproduce, localise. No tokens, but for the
+test a model may be asked to write when the issue text yields none.
+"""
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from agent.events import (
+    Event,
+    IndexReady,
+    Localized,
+    Notice,
+    Phase,
+    Progress,
+    TestCommandFound,
+    TestsFinished,
+)
+from agent.suite import Suite
+from agent.work import Runner, Work
+from tools.errors import TestCommandError
+from tools.types import Coverage, Suspect, TestRun
+
+if TYPE_CHECKING:
+    from tools.workspace import Workspace
+
+COVERED_PASSING = 200
+"""Passing tests run under coverage beside the failing ones: enough for Ochiai, bounded in time."""
+
+
+def index(work: Work) -> Generator[Event, None, None]:
+    yield Phase(name="index")
+    rows: list[Progress] = []
+    stats = work.deps.index.update(
+        lambda done, total: rows.append(Progress(phase="index", done=done, total=total))
+    )
+    yield from rows[-1:]
+    yield IndexReady(files=stats.files, symbols=stats.symbols, seconds=stats.seconds)
+
+
+def baseline(work: Work) -> Generator[Event, None, None]:
+    """Find the test command and run the suite once, as it is."""
+    yield Phase(name="test", detail="before any change")
+    try:
+        runner = work.deps.find_runner(work.workspace)
+    except TestCommandError as error:
+        if work.task.test_command:
+            raise
+        yield Notice(message=str(error), remedy=error.remedy, level="warning")
+        return
+    interpreter = getattr(runner, "interpreter", None)
+    yield TestCommandFound(
+        command=runner.command, interpreter=str(interpreter) if interpreter else None
+    )
+    run = run_tests(work, (), runner=runner)
+    yield summary("baseline", run)
+    if run.status == "infra":
+        raise TestCommandError(
+            f"the tests could not be run: {run.output.strip()[-300:] or 'no output'}",
+            remedy="pass the command that works for you: --test 'COMMAND'",
+        )
+    if run.status == "no_tests":
+        yield Notice(
+            message="the test command collected no tests",
+            remedy="pass another with --test 'COMMAND'",
+            level="warning",
+        )
+        return
+    work.runner, work.baseline, work.has_suite = runner, run, True
+
+
+def localize(work: Work) -> Generator[Event, None, None]:
+    """Rank the places that may be at fault, from whatever evidence there is."""
+    from tools.localize import locate
+
+    yield Phase(name="localize")
+    work.check()
+    evidence_run, coverage = _covered(work)
+    work.hits = work.deps.index.localize(f"{work.task.text}\n{work.failure}", limit=30)
+    files = tuple(work.deps.files())
+    found = locate(
+        run=evidence_run,
+        coverage=coverage,
+        hits=work.hits,
+        read=work.workspace.read,
+        files=files,
+        issue=work.task.text,
+    )
+    named = [
+        Suspect(path=f, line=None, symbol=None, score=1.0, reasons=("named by the user",))
+        for f in work.task.files
+        if all(s.path != f for s in found.suspects)
+    ]
+    work.suspects = (*named, *found.suspects)
+    yield Localized(suspects=work.suspects, hits=work.hits, method=found.method)
+
+
+def _covered(work: Work) -> tuple[TestRun | None, Coverage | None]:
+    """The targets and a bounded number of passing tests, run under coverage."""
+    if not work.targets or work.runner is None or work.baseline is None:
+        return work.baseline, None
+    near = {t.split("::", 1)[0] for t in work.targets}
+    passing = sorted(work.baseline.passing, key=lambda t: t.split("::", 1)[0] not in near)
+    run, coverage = work.runner.coverage((*work.targets, *passing[:COVERED_PASSING]))
+    work.count(run)
+    return run, coverage
+
+
+def suite_of(work: Work, workspace: "Workspace") -> Runner | None:
+    """The repository's suite in a workspace, with the built reproduction if there is one."""
+    own = work.deps.find_runner(workspace) if work.has_suite else None
+    if work.built is None:
+        return own
+    path = workspace.root / work.built
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(work.built_source, encoding="utf-8")
+    return Suite(own=own, built=work.deps.built_runner(workspace), built_path=work.built)
+
+
+def summary(
+    purpose: Literal["baseline", "reproduce", "candidate", "step", "verify"], run: TestRun
+) -> TestsFinished:
+    """A test run as an event."""
+    return TestsFinished(
+        purpose=purpose,
+        status=run.status,
+        passed=len(run.passing),
+        failed=run.failing,
+        duration_s=run.duration_s,
+        tail=run.output[-2000:] if run.status != "passed" else "",
+    )
+
+
+def run_tests(
+    work: Work, ids: Sequence[str], *, runner: Runner | None = None, fail_fast: bool = False
+) -> TestRun:
+    """One accounted test run within the limits."""
+    work.check()
+    chosen = runner or work.runner
+    assert chosen is not None, "no test command was found"
+    limits = work.deps.limits
+    run = chosen.run(
+        tuple(ids),
+        timeout_s=min(limits.test_timeout_s, work.remaining_s()),
+        per_test_timeout_s=limits.per_test_timeout_s,
+        fail_fast=fail_fast,
+    )
+    return work.count(run)

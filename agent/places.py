@@ -1,0 +1,210 @@
+"""The inference portfolio: which locations there are, what serves them, what they can do."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent import paths
+from agent.config import Settings
+from agent.context import edit_format_of
+from agent.errors import BudgetExceeded, ConfigError, PointsmanError, PolicyError
+from agent.types import Endpoint, Location, Provider, Route, StepKind
+from agent.work import Ask, ModelFacts
+
+if TYPE_CHECKING:
+    from agent.ledger import Ledger
+    from agent.router import Place, Policy
+
+MINI_STEPS: frozenset[StepKind] = frozenset(("edit", "repair"))
+"""What the shipped model was trained for."""
+BEAM = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalModel:
+    """The GGUF that serves the location `local`."""
+
+    name: str
+    path: Path
+    window: int
+
+
+class Places:
+    """Providers by location, made when first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._made: dict[Location, Provider] | None = None
+
+    @classmethod
+    def replayed(cls, settings: Settings, recorded: "Sequence[Place]") -> "Places":
+        """The places of a recorded run. They answer nothing: the recording does."""
+        from agent.providers.scripted import ScriptedProvider
+
+        places = cls(settings)
+        places._made = {
+            p.location: ScriptedProvider(
+                (),
+                name=p.provider,
+                model=p.model,
+                location=p.location,
+                context_window=p.context_window,
+            )
+            for p in recorded
+        }
+        return places
+
+    @cached_property
+    def local_model(self) -> LocalModel | None:
+        """The local model of the settings; None when there is none.
+
+        Raises ConfigError for a model that is not installed.
+        """
+        from agent import models
+
+        name = self._settings.local_model
+        if name == "none":
+            return None
+        path = models.resolve(name, paths.models_dir())
+        if path is None:
+            if name == "mini":
+                return None
+            raise ConfigError(
+                f"the local model {name!r} is not installed", remedy="agent models list"
+            )
+        info = models.inspect(path)
+        return LocalModel(
+            name=name, path=path, window=min(info.context, self._settings.local_context)
+        )
+
+    def providers(self) -> Mapping[Location, Provider]:
+        if self._made is None:
+            made = (self._local(), self._onprem(), self._frontier())
+            self._made = {p.location: p for p in made if p is not None}
+        return self._made
+
+    def facts(self, location: Location) -> ModelFacts:
+        """What the loop must know of the model at a location."""
+        provider = self.providers()[location]
+        edit_format = edit_format_of(provider.model, provider.context_window)
+        return ModelFacts(
+            name=provider.model,
+            window=provider.context_window,
+            edit_format=edit_format,
+            beam=BEAM if edit_format == "line" else 0,
+        )
+
+    def places(self) -> tuple["Place", ...]:
+        """The portfolio as the router sees it."""
+        from agent.router import ALL_STEPS, Place
+
+        return tuple(
+            Place(
+                location=location,
+                provider=p.name,
+                model=p.model,
+                context_window=p.context_window,
+                capable=MINI_STEPS if self.facts(location).edit_format == "line" else ALL_STEPS,
+                paid=location == "frontier",
+            )
+            for location, p in self.providers().items()
+        )
+
+    def policy(self) -> "Policy":
+        from agent.router import Policy
+
+        s = self._settings
+        mode = {"auto": "allowed", "require": "forced", "off": "never"}
+        return Policy(local_only=s.local_only, frontier=mode[s.frontier])  # type: ignore[arg-type]
+
+    def router(
+        self, ledger: "Ledger", run_id: str
+    ) -> Callable[[Ask, frozenset[Location], Location | None], Route]:
+        """The pure router with this run's facts filled in."""
+        from agent.router import Escalation, RoutingFacts, route
+
+        limit = self._settings.max_cost_usd_micro
+
+        def decide(ask: Ask, down: frozenset[Location], latched: Location | None) -> Route:
+            facts = RoutingFacts(
+                places=tuple(p for p in self.places() if p.location not in down),
+                privacy=ask.privacy,
+                policy=self.policy(),
+                budget_left_usd_micro=None if limit is None else limit - ledger.used("run", run_id),
+                prompt_tokens=ask.prompt_tokens,
+                history=ledger.history(),
+                escalation=Escalation(failures=ask.failures, latched=latched),
+            )
+            chosen = route(ask.step_kind, facts=facts)
+            if chosen.location is None and facts.policy.frontier == "forced":
+                raise _forced(chosen, facts.budget_left_usd_micro)
+            return chosen
+
+        return decide
+
+    def _local(self) -> Provider | None:
+        model = self.local_model
+        if model is None:
+            return None
+        from agent.providers.openai_compatible import OpenAICompatible
+
+        def endpoint() -> Endpoint:
+            from agent.serve.supervise import ensure_worker
+
+            return ensure_worker(
+                model.path,
+                runtime_dir=paths.runtime_dir(),
+                context=model.window,
+                threads=self._settings.local_threads,
+                idle_s=self._settings.worker_idle_s,
+            )
+
+        return OpenAICompatible(
+            name="worker",
+            model=model.name,
+            location="local",
+            context_window=model.window,
+            endpoint=endpoint,
+            dialect="pointsman",
+        )
+
+    def _onprem(self) -> Provider | None:
+        s = self._settings
+        if s.onprem_url is None or s.local_only:
+            return None
+        from agent.providers.openai_compatible import OpenAICompatible
+
+        url = s.onprem_url
+        return OpenAICompatible(
+            name="onprem",
+            model=s.onprem_model or "default",
+            location="onprem",
+            context_window=32_768,
+            endpoint=lambda: Endpoint(base_url=url, api_key=s.onprem_api_key),
+        )
+
+    def _frontier(self) -> Provider | None:
+        s = self._settings
+        if s.anthropic_api_key is None or s.frontier == "off" or s.local_only:
+            return None
+        from agent.prices import context_window
+        from agent.providers.anthropic import Anthropic
+
+        return Anthropic(
+            model=s.frontier_model,
+            api_key=s.anthropic_api_key,
+            base_url=s.anthropic_base_url,
+            context_window=context_window(s.frontier_model) or 200_000,
+        )
+
+
+def _forced(chosen: Route, left: int | None) -> PointsmanError:
+    """`--frontier` and the frontier cannot be used: the user decides, not we."""
+    if left is not None and left <= 0:
+        return BudgetExceeded(
+            "the frontier is required, and no budget is left",
+            remedy="raise it with --max-cost DOLLARS",
+        )
+    return PolicyError(chosen.reason, remedy="export ANTHROPIC_API_KEY=…, or leave out --frontier")

@@ -1,0 +1,112 @@
+"""Edit steps by the shipped small model: it sees one function and proposes many small edits at
+once (beam), each in the line format; tests choose between them.
+"""
+
+from collections.abc import Generator, Sequence
+
+from tools.edits.line import LineFormat
+from tools.edits.syntax import check_syntax
+
+from agent import context, guards
+from agent.asking import Answer, evidence_of
+from agent.changes import as_candidate
+from agent.context import Span
+from agent.events import EditRefused, Event
+from agent.types import Choice, Plan, Request, Step
+from agent.work import Work
+from agent.zero import try_candidates
+from tools.errors import EditError
+from tools.types import Candidate, Patch, Suspect
+
+SPAN_TOKENS = 700
+"""A function longer than this leaves a 2,048-token window no room for marks and an answer."""
+
+
+def request(work: Work, step: Step, turn: int, beam: int) -> Request | None:
+    """The request for the `turn`-th most suspicious function; None when there are no more."""
+    spans = functions(work, step)
+    if turn >= len(spans):
+        return None
+    return context.line_request(
+        step,
+        evidence_of(work),
+        spans[turn],
+        request_id=work.next_request_id(),
+        hints=_hints(work.failure),
+        beam=beam,
+    )
+
+
+def functions(work: Work, step: Step) -> list[Span]:
+    """The suspicious functions of the step's files, most suspicious first, each once."""
+    spans: list[Span] = []
+    for suspect in work.suspects:
+        if suspect.path not in step.files or not suspect.path.endswith(".py"):
+            continue
+        if any(s.path == suspect.path and _inside(suspect, s) for s in spans):
+            continue
+        packed = work.deps.index.pack(
+            suspect.path, symbol=suspect.symbol, line=suspect.line, budget_tokens=SPAN_TOKENS
+        )
+        target = next((i for i in packed.items if i.role == "target"), None)
+        if target is None:
+            continue
+        spans.append(
+            Span(
+                path=target.path,
+                first_line=target.first_line,
+                last_line=target.last_line,
+                text=target.text,
+            )
+        )
+        if len(spans) == 4:
+            break
+    return spans
+
+
+def best(
+    work: Work, plan: Plan, step: Step, answer: Answer
+) -> Generator[Event, None, Patch | None]:
+    """Proposals in order of log-probability, tried against the tests like any candidate."""
+    span = functions(work, step)[_turn(answer, work, step)]
+    choices = answer.completion.choices or (Choice(text=answer.completion.text),)
+    found: list[Candidate] = []
+    for choice in sorted(choices, key=lambda c: -(c.logprob or 0.0)):
+        try:
+            found.append(_candidate(work, plan, span, choice))
+        except EditError as error:
+            yield EditRefused(step_id=step.id, error=type(error).__name__, message=str(error))
+    limits = work.deps.limits
+    return (yield from try_candidates(work, found, by="mini", budget_s=limits.zero_token_s))
+
+
+def _candidate(work: Work, plan: Plan, span: Span, choice: Choice) -> Candidate:
+    fmt = LineFormat(path=span.path, first_line=span.first_line, last_line=span.last_line)
+    patch = fmt.parse(choice.text, work.workspace.read)
+    guards.check_scope(patch, plan, protected=frozenset())
+    check_syntax(patch)
+    candidate = as_candidate(patch, operator="mini", tier=0, suspicion=choice.logprob or 0.0)
+    if candidate is None:
+        raise EditError("The proposal is not a change of one file.")
+    return candidate
+
+
+def _turn(answer: Answer, work: Work, step: Step) -> int:
+    """Which function the answer is about: the one whose text was its copy source."""
+    texts = [s.text for s in functions(work, step)]
+    return texts.index(answer.request.copy_sources[0])
+
+
+def _inside(suspect: Suspect, span: Span) -> bool:
+    return suspect.line is None or span.first_line <= suspect.line <= span.last_line
+
+
+def _hints(failure: str) -> Sequence[str]:
+    """The exception lines of the failure text: what the model saw as evidence in training."""
+    lines = [line.strip() for line in failure.splitlines() if line.startswith("E ")]
+    return [line.removeprefix("E").strip() for line in lines[:2]] or _last(failure)
+
+
+def _last(failure: str) -> list[str]:
+    lines = [line.strip() for line in failure.splitlines() if line.strip()]
+    return [lines[-1][:160]] if lines else []

@@ -1,0 +1,179 @@
+"""What one run has in hand: its dependencies, fixed, and its findings, which grow."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from agent.errors import BudgetExceeded, Cancelled
+from agent.types import (
+    CancelToken,
+    EditFormatName,
+    Location,
+    Plan,
+    Privacy,
+    Route,
+    StepKind,
+    Task,
+    Totals,
+)
+from tools.types import Coverage, Hit, Sandbox, Suspect, TestCommand, TestRun
+
+if TYPE_CHECKING:
+    from tools.workspace import Workspace
+
+    from agent.gateway import Gateway
+    from agent.router import Place
+    from tools.index import Index
+    from tools.journal import Journal
+    from tools.validate import Quicktry
+
+
+class Runner(Protocol):
+    """Runs the tests of one workspace (tools.testrun.TestRunner)."""
+
+    @property
+    def command(self) -> TestCommand: ...
+
+    def run(
+        self,
+        ids: tuple[str, ...] = (),
+        *,
+        timeout_s: float = 120.0,
+        per_test_timeout_s: float = 30.0,
+        fail_fast: bool = False,
+    ) -> TestRun: ...
+
+    def coverage(self, ids: tuple[str, ...]) -> tuple[TestRun, Coverage]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """Bounds of one run; the money is bounded by the gateway."""
+
+    max_attempts: int = 2
+    max_steps: int = 8
+    max_wall_s: float = 1800.0
+    max_tokens: int = 2_000_000
+    test_timeout_s: float = 300.0
+    per_test_timeout_s: float = 30.0
+    zero_token: bool = True
+    zero_token_s: float = 60.0
+    zero_token_candidates: int = 600
+    workers: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What the loop must know of a model to talk to it."""
+
+    name: str
+    window: int
+    edit_format: EditFormatName
+    beam: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What the router is asked: a step, what it carries, and how it went so far."""
+
+    step_kind: StepKind
+    privacy: Privacy
+    prompt_tokens: int
+    failures: tuple[tuple[Location, int], ...] = ()
+    """Failed attempts at this step, by location."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """Everything a run needs, wired by app.py. Callables build what must be built per run."""
+
+    run_id: str
+    run_dir: Path
+    root: Path
+    base_commit: str | None
+    limits: RunLimits
+    sandbox: Sandbox
+    index: "Index"
+    journal: "Journal"
+    gateway: "Gateway"
+    cancel: CancelToken
+    places: "tuple[Place, ...]"
+    files: Callable[[], Sequence[str]]
+    make_workspace: Callable[[Path], "Workspace"]
+    find_runner: Callable[["Workspace"], Runner]
+    """Raises TestCommandError when the repository has no tests to run."""
+    built_runner: Callable[["Workspace"], Runner]
+    """Runs a reproduction we built: pytest, whatever the repository uses."""
+    quick: Callable[[Sequence[str]], "Quicktry | None"]
+    """The batch runner for some failing tests, where one can be used."""
+    route: Callable[[Ask, frozenset[Location], Location | None], Route]
+    """(question, locations that are down, where an escalation is latched) → Route."""
+    facts: Callable[[Location], ModelFacts]
+    privacy: Callable[[Sequence[str]], Privacy]
+    totals: Callable[[], Totals]
+    budget_usd_micro: int | None
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """The findings of a run so far. Only the loop and its stages write to it."""
+
+    task: Task
+    deps: Deps
+    workspace: "Workspace"
+    started: float
+    runner: Runner | None = None
+    baseline: TestRun | None = None
+    """The whole suite before any change, the built reproduction included."""
+    has_suite: bool = False
+    targets: tuple[str, ...] = ()
+    """Test ids that show the problem: red before, to be green after."""
+    built: str | None = None
+    """Path of the reproduction we wrote into the workspace; not part of the patch."""
+    built_source: str = ""
+    failure: str = ""
+    """What the targets say, as a model is told it."""
+    suspects: tuple[Suspect, ...] = ()
+    hits: tuple[Hit, ...] = ()
+    plan: Plan | None = None
+    latched: Location | None = None
+    """Where an escalation went: later steps stay there."""
+    down: set[Location] = field(default_factory=set)
+    """Locations that failed in this run."""
+    unserved: str = ""
+    """Why the router had no location for a step."""
+    rivals: int = 0
+    """Plausible zero-token patches that tests cannot tell apart."""
+    offered: str = ""
+    """Diff of a patch that was found but not verified."""
+    test_s: float = 0.0
+    test_runs: int = 0
+    model_s: float = 0.0
+    requests: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise when the user interrupted or the run's time is up. Called between actions."""
+        if self.deps.cancel.is_set():
+            raise Cancelled("interrupted; the working tree is as it was")
+        if self.deps.clock() - self.started > self.deps.limits.max_wall_s:
+            raise BudgetExceeded(
+                f"the run's time limit of {self.deps.limits.max_wall_s:g} s is reached",
+                remedy="raise it with --max-time SECONDS or limits.max_wall_s in the configuration",
+            )
+
+    def remaining_s(self) -> float:
+        return max(1.0, self.deps.limits.max_wall_s - (self.deps.clock() - self.started))
+
+    def count(self, run: TestRun) -> TestRun:
+        """Account for a test run."""
+        self.test_runs += 1
+        self.test_s += run.duration_s
+        return run
+
+    def next_request_id(self) -> str:
+        self.requests += 1
+        return f"{self.deps.run_id}/r{self.requests}"

@@ -1,0 +1,139 @@
+"""The zero-token stage: single-edit candidates on the most suspicious lines, tried against tests.
+
+It offers. A patch with plausible rivals (others that tests cannot tell from it) is never taken.
+"""
+
+from collections.abc import Generator, Sequence
+
+from tools.workspace import Workspace
+
+from agent import finish
+from agent.changes import as_patch
+from agent.diagnose import suite_of
+from agent.events import CandidatesTried, EditProposed, Event, Notice, Phase, Progress
+from agent.work import Work
+from tools import patch as patches
+from tools.types import Candidate, Patch
+from tools.validate import Trial, Validation, validate
+
+FILES = 3
+"""Suspicious files that are enumerated; Ochiai puts the guilty file in the first three nearly
+always, and every further file costs as many test runs as the first."""
+
+
+def search(work: Work) -> Generator[Event, None, Patch | None]:
+    """The patch, written to the workspace, when it is the only plausible one."""
+    limits = work.deps.limits
+    if not limits.zero_token or not work.suspects or work.runner is None:
+        return None
+    yield Phase(name="enumerate")
+    found = enumerate_candidates(work, limits.zero_token_candidates)
+    return (yield from try_candidates(work, found, by="enumerate", budget_s=limits.zero_token_s))
+
+
+def enumerate_candidates(work: Work, limit: int) -> list[Candidate]:
+    """Candidates of the suspicious files, in order of tier, then suspicion."""
+    from tools.enumerate import candidates
+
+    paths = list(dict.fromkeys(s.path for s in work.suspects))[:FILES]
+    found: list[Candidate] = []
+    for path in paths:
+        source = work.workspace.read(path)
+        if source is None or not path.endswith(".py"):
+            continue
+        here = [s for s in work.suspects if s.path == path]
+        found.extend(candidates(source, path, here, limit=limit))
+    found.sort(key=lambda c: (c.tier, -c.suspicion, c.path, c.line))
+    return found[:limit]
+
+
+def try_candidates(
+    work: Work, found: Sequence[Candidate], *, by: str, budget_s: float
+) -> Generator[Event, None, Patch | None]:
+    """Validate candidates in order; take the only plausible one, offer the first of several."""
+    if not found or work.baseline is None:
+        return None
+    result = yield from _validate(work, found, budget_s)
+    yield CandidatesTried(
+        generated=result.generated,
+        tried=result.tried,
+        plausible=len(result.plausible),
+        test_runs=result.test_runs,
+        duration_s=result.duration_s,
+        by=by,
+    )
+    work.test_runs += result.test_runs
+    work.test_s += result.duration_s
+    if not result.plausible:
+        return None
+    patch = _patch(work, result.plausible[0])
+    yield EditProposed(step_id=by, diff=patches.diff(patch))
+    if result.sole:
+        work.workspace.write(patch)
+        return patch
+    work.rivals = len(result.rivals)
+    work.notes.append(_doubt(result))
+    finish.keep(work, patch)
+    yield Notice(
+        message=f"{by}: {_doubt(result)}; none is taken",
+        remedy="add a test that tells them apart, or review the offered patch",
+    )
+    return None
+
+
+def _validate(
+    work: Work, found: Sequence[Candidate], budget_s: float
+) -> Generator[Event, None, Validation]:
+    """Drive the search, with progress; a clone of the workspace per worker."""
+    assert work.baseline is not None
+    spaces: list[Workspace] = []
+
+    def space(number: int) -> Workspace:
+        spaces.append(work.workspace.clone(work.deps.run_dir / f"try{number}"))
+        return spaces[-1]
+
+    search = validate(
+        found,
+        make_workspace=space,
+        runner_for=lambda ws: suite_of(work, ws),
+        failing=work.targets,
+        before=work.baseline,
+        deadline_s=min(budget_s, work.remaining_s()),
+        max_runs=len(found) + 20,
+        workers=work.deps.limits.workers,
+        quick=work.deps.quick(work.targets),
+        per_test_timeout_s=work.deps.limits.per_test_timeout_s,
+    )
+    try:
+        return (yield from _with_progress(work, search, len(found)))
+    finally:
+        search.close()
+        for made in spaces:
+            made.remove()
+
+
+def _with_progress(
+    work: Work, search: Generator[Trial, None, Validation], total: int
+) -> Generator[Event, None, Validation]:
+    done = 0
+    while True:
+        try:
+            next(search)
+        except StopIteration as end:
+            result: Validation = end.value
+            return result
+        done += 1
+        work.check()
+        yield Progress(phase="enumerate", done=done, total=total)
+
+
+def _doubt(result: Validation) -> str:
+    if len(result.rivals) > 1:
+        return f"{len(result.rivals)} different changes satisfy the tests equally well"
+    return "a change satisfies the tests, but the search for rivals was cut short"
+
+
+def _patch(work: Work, candidate: Candidate) -> Patch:
+    source = work.workspace.read(candidate.path)
+    assert source is not None
+    return as_patch(candidate, source)
