@@ -1,0 +1,110 @@
+"""The worker process: `python -m agent.serve.worker`. Started by agent.serve.supervise.
+
+Whatever goes wrong here is told by the last lines of the log, which the supervisor quotes.
+"""
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+
+from agent.errors import PointsmanError
+
+__all__ = ["main"]
+
+_QUICK_BYTES = 200 * 2**20
+"""Models up to this size are calibrated at once; for others the stored or default curve serves."""
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="agent.serve.worker")
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--context", type=int, default=8192)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--idle", type=float, default=900.0)
+    parser.add_argument("--queue", type=int, default=8)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Load, test, serve until idle. The exit status is that of the error."""
+    args = _arguments(argv)
+    os.umask(0o077)
+    try:
+        asyncio.run(_serve(args))
+    except PointsmanError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+async def _serve(args: argparse.Namespace) -> None:
+    import uvicorn
+
+    from agent.engine.calibration import calibrate, load_costs, store_costs
+    from agent.engine.engine import Engine
+    from agent.serve.app import Worker
+    from agent.serve.runner import Runner
+
+    engine = Engine(args.model, n_ctx=args.context, threads=args.threads)
+    size = args.model.stat().st_size
+    self_test = engine.self_test(tokens=24 if size < _QUICK_BYTES else 8)
+    costs = load_costs(args.cache, args.model, engine.session.threads)
+    if costs is None and size < _QUICK_BYTES:
+        costs = calibrate(engine.session)
+        if costs:
+            store_costs(args.cache, args.model, engine.session.threads, costs)
+    if costs:
+        engine.costs = costs
+    runner = Runner(engine, capacity=args.queue)
+    worker = Worker(runner, model=args.model, self_test=self_test)
+    runner.start()
+    config = uvicorn.Config(
+        worker.app, log_level="warning", lifespan="off", access_log=False, ws="none"
+    )
+    server = uvicorn.Server(config)
+    listener = _listen(args.socket)
+    inode = args.socket.stat().st_ino
+    watcher = asyncio.ensure_future(_until_idle(server, worker, args, inode))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        watcher.cancel()
+        if _inode(args.socket) == inode:
+            args.socket.unlink()
+        runner.stop()
+
+
+def _listen(path: Path) -> socket.socket:
+    """A Unix socket only we can connect to. A stale one is replaced."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(64)
+    return listener
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+async def _until_idle(server: object, worker: object, args: argparse.Namespace, inode: int) -> None:
+    """End the server when nothing was asked for long, or nobody can reach it any more."""
+    from agent.serve.app import Worker
+
+    assert isinstance(worker, Worker)
+    while worker.idle_s() < args.idle and _inode(args.socket) == inode:
+        await asyncio.sleep(min(1.0, args.idle / 4))
+    server.should_exit = True  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
