@@ -1,0 +1,252 @@
+"""The index of one work tree: updated from the disk, asked by planner, editor and people."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tools.index import files
+from tools.index.model import CountTokens, IndexStats, Pack, RepoMap, estimate_tokens
+from tools.index.state import State
+from tools.index.store import Known, Store
+from tools.types import Hit, Symbol
+
+__all__ = ["Index", "open_index"]
+
+_REFERENCES = 500
+"""Places a look-up of references returns at most."""
+
+
+def open_index(
+    root: Path,
+    cache_dir: Path,
+    *,
+    files: Callable[[], Sequence[str]] | None = None,
+) -> "Index":
+    """The index of the work tree at `root`. Opening reads nothing; `update` or a question does.
+
+    `cache_dir` holds what can be made again; it is keyed by the repository, and lies outside it.
+    `files` lists the paths to index, relative to `root`; without it git is asked, and where there
+    is no git the directory is walked. Raises OSError if the cache cannot be written.
+    """
+    return Index(root, cache_dir, files)
+
+
+class Index:
+    """Thread-safe: an update replaces the state whole, and a question works on one state."""
+
+    def __init__(
+        self, root: Path, cache_dir: Path, list_files: Callable[[], Sequence[str]] | None
+    ) -> None:
+        self.root = root.resolve()
+        self._store = Store(cache_dir)
+        self._list = list_files
+        self._lock = threading.RLock()
+        self._known: dict[str, Known] | None = None
+        self._state: State | None = None
+        self._counters: dict[CountTokens, dict[str, int]] = {}
+
+    # ------------------------------------------------------------------ keeping up
+
+    def update(self, progress: Callable[[int, int], None] | None = None) -> IndexStats:
+        """Make the index say what the disk says. Cheap when little changed.
+
+        `progress(done, total)` is called while files are parsed.
+        """
+        with self._lock:
+            start = time.perf_counter()
+            from tools.index.update import survey
+
+            if self._known is None:
+                self._store.prepare()
+                self._known = self._store.seen(str(self.root))
+            before = self._state or State({})
+            paths = files.list_files(self.root, self._list)
+            change = survey(self.root, paths, self._known, before.blobs, self._store, progress)
+            self._known = dict(change.known)
+            if change.records or change.gone or self._state is None:
+                self._state = before.changed(change.blobs, change.records, change.gone)
+            rebuilt, self._store.rebuilt = self._store.rebuilt, ""
+            return IndexStats(
+                files=len(self._state.blobs),
+                symbols=self._state.symbols,
+                seconds=time.perf_counter() - start,
+                changed=len(change.records) + len(change.gone),
+                parsed=change.parsed,
+                skipped=change.skipped,
+                rebuilt=rebuilt,
+            )
+
+    def _now(self) -> State:
+        if self._state is None:
+            self.update()
+        assert self._state is not None
+        return self._state
+
+    def _text(self, path: str) -> str | None:
+        data = files.read(self.root, path)
+        return None if data is None else data.decode("utf-8", "replace")
+
+    # ------------------------------------------------------------------ looking up
+
+    def paths(self) -> tuple[str, ...]:
+        """Every indexed file, sorted."""
+        return tuple(sorted(self._now().blobs))
+
+    def symbols(self, path: str) -> tuple[Symbol, ...]:
+        """Definitions of a file in source order; none for a file that is not indexed."""
+        return self._now().of_path(path)
+
+    def find(self, name: str) -> tuple[Symbol, ...]:
+        """Definitions called `name`: qualified (`Class.method`) or the last part alone.
+
+        A dotted name that is no qualified name is tried from its end: `package.module.Class`.
+        """
+        state = self._now()
+        name = name.replace("::", ".").replace("#", ".").strip(".")
+        docs = state.named(name.rpartition(".")[2])
+        found = [state.segments[s].symbol(d) for s, d in docs]
+        if "." in name:
+            exact = [s for s in found if s.name == name or s.name.endswith("." + name)]
+            found = exact or [s for s in found if _dotted(s).endswith("." + name)]
+        return tuple(sorted(found, key=lambda s: (s.path, s.line, s.name)))
+
+    def at(self, path: str, line: int) -> Symbol | None:
+        """The innermost function, method or class around a line."""
+        code = [s for s in self.symbols(path) if s.kind in ("function", "method", "class", "type")]
+        around = [s for s in code if s.line <= line <= s.end_line]
+        return min(around, key=lambda s: s.end_line - s.line) if around else None
+
+    def references(self, name: str) -> tuple[Hit, ...]:
+        """Lines that use an identifier, its definitions first; at most 500."""
+        state = self._now()
+        last = name.replace("::", ".").rpartition(".")[2]
+        defined = {(s.path, s.line) for s in self.find(last)}
+        hits = [h for h in self._uses(state, last)]
+        ordered = sorted(hits, key=lambda h: (-self._is_definition(h, defined), h.path, h.line))
+        return tuple(ordered[:_REFERENCES])
+
+    def _is_definition(self, hit: Hit, defined: set[tuple[str, int]]) -> bool:
+        return hit.reasons == ("definition",)
+
+    def _uses(self, state: State, name: str) -> Iterator[Hit]:
+        from tools.index.graph import lines_with
+
+        texts: dict[str, str] = {}
+        done: set[tuple[str, int]] = set()
+        # The innermost definition first, so that a line is given to it and not to what is around.
+        docs = [(state.segments[s].symbol(d)) for s, d in state.using(name)]
+        for symbol in sorted(docs, key=lambda s: (s.end_line - s.line, s.path, s.line)):
+            text = texts.get(symbol.path)
+            if text is None:
+                text = texts[symbol.path] = self._text(symbol.path) or ""
+            for number, line in lines_with(text, name, symbol.line, symbol.end_line):
+                if (symbol.path, number) in done:
+                    continue
+                done.add((symbol.path, number))
+                own = symbol.name.rpartition(".")[2] == name and name in symbol.signature
+                first = own and _defines(line, name)
+                yield Hit(
+                    path=symbol.path,
+                    symbol=symbol.name or None,
+                    line=number,
+                    end_line=number,
+                    score=1.0,
+                    reasons=("definition",) if first else (line.strip()[:160],),
+                )
+
+    def callers(self, symbol: Symbol) -> tuple[Hit, ...]:
+        """Definitions that call a symbol by its name, those in its own file first.
+
+        By name only: a method of the same name on another class counts too, and the reason says
+        in how many places the name is defined.
+        """
+        state = self._now()
+        name = symbol.name.rpartition(".")[2]
+        homonyms = len(state.named(name))
+        note = f"one of {homonyms} definitions of {name}" if homonyms > 1 else "only definition"
+        first: dict[tuple[str, str | None], Hit] = {}
+        for hit in self._uses(state, name):
+            own = hit.path == symbol.path and hit.symbol == symbol.name
+            if own or hit.reasons == ("definition",) or f"{name}(" not in hit.reasons[0]:
+                continue
+            key = (hit.path, hit.symbol)
+            if key not in first or hit.line < first[key].line:
+                near = 1.0 if hit.path == symbol.path else 1.0 / max(homonyms, 1)
+                first[key] = Hit(
+                    path=hit.path, symbol=hit.symbol, line=hit.line, end_line=hit.end_line,
+                    score=near, reasons=(hit.reasons[0], note),
+                )  # fmt: skip
+        return tuple(sorted(first.values(), key=lambda h: (-h.score, h.path, h.line)))
+
+    # ------------------------------------------------------------------ ranking
+
+    def search(self, query: str, limit: int = 20) -> tuple[Hit, ...]:
+        """Definitions that match a question, best first, tests ranked as anything else."""
+        from tools.index.localize import search
+
+        return search(self._now(), query, limit)
+
+    def localize(self, issue_text: str, limit: int = 20) -> tuple[Hit, ...]:
+        """Definitions likely to be at fault for an issue, best first, with the reasons."""
+        from tools.index.localize import localize
+
+        return localize(self._now(), issue_text, limit)
+
+    # ------------------------------------------------------------------ views
+
+    def map(
+        self,
+        query: str | None,
+        budget_tokens: int,
+        count: CountTokens | None = None,
+        focus: Sequence[str] = (),
+    ) -> RepoMap:
+        """Ranked signatures grouped by file, never more than `budget_tokens` by `count`.
+
+        Ranked by the query, or by centrality without one. Files named in `focus` come first.
+        """
+        from tools.index.localize import ranked_symbols
+        from tools.index.repomap import Counter, render
+
+        count = count or estimate_tokens
+        with self._lock:
+            known = self._counters.setdefault(count, {})
+            ranked = ranked_symbols(self._now(), query, budget_tokens, tuple(focus))
+            return render(ranked, budget_tokens, Counter(count, known))
+
+    def pack(
+        self,
+        path: str,
+        *,
+        symbol: str | None = None,
+        line: int | None = None,
+        budget_tokens: int,
+        count: CountTokens | None = None,
+    ) -> Pack:
+        """What an editor needs: the target function whole, its class, imports, callees, tests.
+
+        Give a symbol, a line, or both. Code outside any function is shown as a window around the
+        line; so is a function that does not fit, with a note at each cut. Raises KeyError if the
+        file has no such symbol.
+        """
+        from tools.index.pack import Packer
+
+        state = self._now()
+        packer = Packer(state, budget_tokens, count or estimate_tokens, self._text)
+        return packer.pack(path, symbol, line)
+
+
+def _dotted(symbol: Symbol) -> str:
+    module = symbol.path.rpartition(".")[0].replace("/", ".").removesuffix(".__init__")
+    return f".{module}.{symbol.name}"
+
+
+def _defines(line: str, name: str) -> bool:
+    head = line.partition(name)[0].split()
+    return not head or head[-1].rstrip("*&") in _DEFINING or not line[:1].isspace()
+
+
+_DEFINING = frozenset(
+    "def class function func fn struct enum interface trait type const let var".split()
+)

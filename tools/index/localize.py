@@ -1,0 +1,134 @@
+"""From a question to hits and to the order of a map."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+
+from tools.index import query as queries
+from tools.index.query import Query
+from tools.index.search import Scored, Weights, rank
+from tools.index.state import State
+from tools.types import Hit, Symbol
+
+__all__ = ["localize", "ranked_symbols", "search"]
+
+_SEARCH = Weights(test=1.0, vendored=0.6)
+_LOCALIZE = Weights()
+_SIGNATURE_TOKENS = 6
+"""A line of a map is seldom shorter: bounds how many symbols a budget can hold."""
+
+
+def search(state: State, text: str, limit: int) -> tuple[Hit, ...]:
+    query = queries.parse(text)
+    scored = rank(state.view, query, limit, _SEARCH, {}, state.text_files)
+    return tuple(_hit(state, s, query) for s in scored)
+
+
+def localize(
+    state: State, text: str, limit: int, commits: Mapping[str, float] | None = None
+) -> tuple[Hit, ...]:
+    """`commits`: evidence by path from similar past commits, 0 to 1."""
+    query = queries.parse(text)
+    scored = rank(state.view, query, limit, _LOCALIZE, commits or {}, state.text_files)
+    return tuple(_hit(state, s, query) for s in scored)
+
+
+def _hit(state: State, scored: Scored, query: Query) -> Hit:
+    symbol = state.segments[scored.segment].symbol(scored.doc)
+    return Hit(
+        path=symbol.path,
+        symbol=symbol.name or None,
+        line=symbol.line,
+        end_line=symbol.end_line,
+        score=round(scored.score, 4),
+        reasons=tuple(_reasons(symbol, scored, query)),
+    )
+
+
+def _reasons(symbol: Symbol, scored: Scored, query: Query) -> Iterator[str]:
+    """In words, the heaviest first."""
+    for part, _ in sorted(scored.parts, key=lambda p: (-p[1], p[0])):
+        if part == "mention":
+            yield from _mentions(symbol, query)
+        elif part == "text":
+            yield "its text matches"
+        elif part == "name":
+            yield "its name matches"
+        elif part == "path":
+            yield "its path matches, or similar commits changed the file"
+        elif part == "file":
+            yield "the file matches"
+
+
+def _mentions(symbol: Symbol, query: Query) -> Iterator[str]:
+    file = symbol.path.rpartition("/")[2]
+    last = symbol.name.rpartition(".")[2]
+    for path, line, _ in query.frames:
+        if path.rpartition("/")[2] == file and symbol.line <= line <= symbol.end_line:
+            yield f"in the traceback at line {line}"
+            break
+    named = [n for n, _ in query.names if n.replace("::", ".").rpartition(".")[2] == last]
+    if last and (named or last in query.plain):
+        yield f"mentions {named[0] if named else last}"
+    if any(f.rpartition("/")[2] == file for f in query.files):
+        yield f"mentions {file}"
+
+
+# ----------------------------------------------------------------------- maps
+
+
+def ranked_symbols(
+    state: State, query: str | None, budget: int, focus: tuple[str, ...]
+) -> Iterator[tuple[Symbol, tuple[Symbol, ...]]]:
+    """Symbols with the classes around them, best first: files in focus, then by rank."""
+    most = max(50, budget // _SIGNATURE_TOKENS)
+    for path in focus:
+        for symbol in state.of_path(path):
+            yield symbol, _around(state, symbol)
+    order = _by_query(state, query, most) if query else _by_centrality(state, most)
+    for symbol in order:
+        if symbol.path not in focus:
+            yield symbol, _around(state, symbol)
+
+
+def _by_query(state: State, text: str, most: int) -> Iterator[Symbol]:
+    query = queries.parse(text)
+    for scored in rank(state.view, query, most, _LOCALIZE, {}, state.text_files):
+        symbol = state.segments[scored.segment].symbol(scored.doc)
+        yield from (symbol,) if symbol.name else islice(_top_level(state, symbol.path), 3)
+
+
+def _top_level(state: State, path: str) -> Iterator[Symbol]:
+    """What stands for a file whose own text matched: its outermost definitions."""
+    return (s for s in state.of_path(path) if "." not in s.name)
+
+
+def _by_centrality(state: State, most: int) -> Iterator[Symbol]:
+    import numpy as np
+
+    from tools.index.graph import central
+
+    score = central(state)
+    order = np.lexsort((np.arange(len(score)), -np.round(score, 12)))
+    found = 0
+    for at in order:
+        if found >= most or score[at] <= 0:
+            return
+        segment = int(np.searchsorted(np.array(state.view.offsets[1:]), at, side="right"))
+        symbol = state.segments[segment].symbol(int(at) - state.view.offsets[segment])
+        if symbol.name and symbol.kind != "constant":
+            found += 1
+            yield symbol
+
+
+def _around(state: State, symbol: Symbol) -> tuple[Symbol, ...]:
+    """Enclosing definitions, outermost first, each once."""
+    if "." not in symbol.name:
+        return ()
+    parts = symbol.name.split(".")
+    wanted = [".".join(parts[:n]) for n in range(1, len(parts))]
+    by_name: dict[str, Symbol] = {}
+    for other in state.of_path(symbol.path):
+        if other.name in wanted and other.line <= symbol.line <= other.end_line:
+            by_name[other.name] = replace(other)
+    return tuple(by_name[w] for w in wanted if w in by_name)
