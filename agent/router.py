@@ -217,7 +217,7 @@ def _nowhere(step_kind: StepKind, facts: RoutingFacts, ordered: tuple[Location, 
     ]
     missing = [f"{location}: not configured" for location in ordered
                if all(p.location != location for p in facts.places)]  # fmt: skip
-    return f"no place can serve a {step_kind} step; " + "; ".join(closed + missing)
+    return f"no place can serve this {step_kind} step; " + "; ".join(closed + missing)
 
 
 # --------------------------------------------------------------------------- evidence
@@ -246,8 +246,8 @@ def _by_evidence(
         theirs = _posterior(other.location, step_kind, history)
         if other.location != first.location and (theirs is None or theirs[0] > record[0]):
             return other, (
-                f"{first.location} succeeded at {record[0]:.0%} of {record[1]} {step_kind} steps"
-                f" here, so {other.location} goes first"
+                f"about {record[0]:.0%} of {step_kind} steps succeed at {first.location}"
+                f" ({record[1]} outcomes), so {other.location} goes first"
             )
     return first, ""
 
