@@ -1,0 +1,399 @@
+"""Try candidates against the tests, cheapest evidence first, within limits of time and count.
+
+    for trial in validate(candidates, …): …          # one Trial per candidate tried
+    result = collect(validate(candidates, …))        # the Validation at the end
+
+A candidate is plausible when the failing tests turn green and the full run is no worse than before.
+Plausible is not right: tests are weak, and candidates that satisfy them equally well are rivals.
+Only `sole` says that none was found although all near it were tried.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Literal, Protocol
+
+from tools.enumerate import apply
+from tools.errors import SandboxError
+from tools.quicktry import BatchResult
+from tools.rivals import group, near
+from tools.types import Candidate, FileChange, FileReader, Patch, TestRun
+
+__all__ = ["Runner", "Space", "Trial", "Validation", "collect", "no_worse", "validate"]
+
+Verdict = Literal["red", "worse", "plausible", "broken", "untried"]
+StoppedBy = Literal["exhausted", "deadline", "max_runs", "rivals", "sole", "infra"]
+
+FIRST_BATCH, BATCH = 16, 48
+MAX_RIVALS = 3
+"""Groups of rivals after which a further search cannot change the answer."""
+
+
+class Space(Protocol):
+    """A copy of the repository that may be spoilt."""
+
+    @property
+    def root(self) -> Path: ...
+    def read(self, path: str) -> bytes | None: ...
+    def write(self, patch: Patch) -> object: ...
+    def reset(self) -> object: ...
+
+
+class Runner(Protocol):
+    """Runs tests in one space; no ids: the whole suite."""
+
+    def run(
+        self,
+        ids: tuple[str, ...] = (),
+        *,
+        timeout_s: float,
+        per_test_timeout_s: float,
+        fail_fast: bool,
+    ) -> TestRun: ...
+
+
+class Quicktry(Protocol):
+    """Tries a batch at once; see tools.quicktry.ForkServer."""
+
+    def run(
+        self,
+        root: Path,
+        jobs: Sequence[tuple[str, bytes]],
+        ids: Sequence[str],
+        *,
+        timeout_s: float,
+        wall_s: float,
+    ) -> BatchResult: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What became of one candidate. `broken`: it hung, crashed or could not be written."""
+
+    candidate: Candidate
+    verdict: Verdict
+    run: TestRun | None = None
+    """The full run, for plausible candidates and those that made the suite worse."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """The end of a search. Rivals are groups of plausible candidates that differ in meaning."""
+
+    plausible: tuple[Candidate, ...]
+    rivals: tuple[tuple[Candidate, ...], ...]
+    """Groups of synonyms; two groups or more: the tests cannot tell which is right."""
+    sole: bool
+    """One group, and every candidate of its line and of tiers up to its own was tried."""
+    tried: int
+    generated: int
+    test_runs: int
+    """Runs of a test command or, when batched, of the failing tests."""
+    duration_s: float
+    stopped_by: StoppedBy
+    server: str = ""
+    """`forked`, or why the plain runner was used."""
+    runs: tuple[TestRun, ...] = ()
+    """The full runs of `plausible`, in the same order."""
+
+
+def no_worse(before: TestRun, after: TestRun, targets: Sequence[str]) -> bool:
+    """Whether all targets pass and every test that passed before still passes or is skipped."""
+    if after.status not in ("passed", "failed"):
+        return False
+    outcome = {c.id: c.outcome for c in after.cases}
+    passed = ("passed", "xfailed", "xpassed")
+    if any(outcome.get(t) not in passed for t in targets):
+        return False
+    was_red = set(before.failing)
+    if any(test not in was_red for test in after.failing):
+        return False
+    return all(outcome.get(t) in (*passed, "skipped") for t in before.passing)
+
+
+def collect(search: Generator[Trial, None, Validation]) -> Validation:
+    """Run a search to its end."""
+    while True:
+        try:
+            next(search)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Search:
+    """Shared by the workers; every field after the first blank line is guarded by `lock`."""
+
+    make_space: Callable[[int], Space]
+    runner_for: Callable[[Space], Runner]
+    quick: Quicktry | None
+    failing: tuple[str, ...]
+    before: TestRun
+    ends_at: float
+    max_runs: int
+    per_test_timeout_s: float
+    truncated: bool
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    todo: deque[Candidate] = field(default_factory=deque)
+    stop: threading.Event = field(default_factory=threading.Event)
+    test_runs: int = 0
+    batches: int = 0
+    server: str = ""
+
+    def take(self, count: int) -> list[Candidate]:
+        with self.lock:
+            room = self.max_runs - self.test_runs
+            count = min(count, len(self.todo), max(room, 0))
+            self.test_runs += count
+            return [self.todo.popleft() for _ in range(count)]
+
+    def give_back(self, rest: Sequence[Candidate]) -> None:
+        with self.lock:
+            self.test_runs -= len(rest)
+            self.todo.extendleft(reversed(rest))
+
+    def over(self) -> StoppedBy | None:
+        if not self.todo:
+            return None
+        if monotonic() >= self.ends_at:
+            return "deadline"
+        if self.test_runs >= self.max_runs:
+            return "max_runs"
+        return None
+
+
+def validate(
+    candidates: Iterable[Candidate],
+    *,
+    make_workspace: Callable[[int], Space],
+    runner_for: Callable[[Space], Runner],
+    failing: tuple[str, ...],
+    before: TestRun,
+    deadline_s: float,
+    max_runs: int,
+    workers: int = 2,
+    quick: Quicktry | None = None,
+    per_test_timeout_s: float = 10.0,
+) -> Generator[Trial, None, Validation]:
+    """Try candidates in order; yields a Trial for each and returns the Validation.
+
+    `make_workspace(n)` gives worker n a copy of its own. `before` is the full run to compare with;
+    `failing` must turn green. `deadline_s` counts from now. Trials of different workers interleave;
+    the Validation is in candidate order. SandboxError ends the search and is raised.
+    """
+    started = monotonic()
+    # More than can be tried, so that `sole` knows what was left out.
+    source = iter(candidates)
+    order = list(islice(source, max_runs * 2))
+    search = _Search(
+        make_space=make_workspace,
+        runner_for=runner_for,
+        quick=quick,
+        failing=failing,
+        before=before,
+        ends_at=started + deadline_s,
+        max_runs=max_runs,
+        per_test_timeout_s=per_test_timeout_s,
+        todo=deque(order),
+        truncated=next(source, None) is not None,
+    )
+    trials: dict[Candidate, Trial] = {}
+    spaces = [make_workspace(n) for n in range(workers)] if order and failing else []
+    stopped: StoppedBy = "exhausted"
+    with _threads(search, spaces) as start:
+        running = {start(space): space for space in spaces}
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                space = running.pop(future)
+                for trial in future.result():
+                    trials[trial.candidate] = trial
+                    yield trial
+                stopped = search.over() or _enough(order, trials, spaces[0].read) or "exhausted"
+                if search.todo and stopped == "exhausted":
+                    running[start(space)] = space
+            # A worker that gave candidates back may have left others idle: wake them.
+            idle = [s for s in spaces if s not in running.values()]
+            if search.todo and stopped == "exhausted":
+                running.update({start(space): space for space in idle})
+    read = spaces[0].read if spaces else _nothing
+    return _summary(search, order, trials, stopped, monotonic() - started, read)
+
+
+def _nothing(path: str) -> bytes | None:
+    return None
+
+
+Start = Callable[[Space], "Future[list[Trial]]"]
+
+
+@contextmanager
+def _threads(search: _Search, spaces: Sequence[Space]) -> Iterator[Start]:
+    """Workers that outlive their commands: some sandboxes die with the thread that began them."""
+    with ThreadPoolExecutor(max_workers=max(len(spaces), 1)) as pool:
+        try:
+            yield lambda space: pool.submit(_round, search, space)
+        finally:
+            search.stop.set()
+
+
+def _round(search: _Search, space: Space) -> list[Trial]:
+    """One batch, or one candidate where batches do not work."""
+    if search.quick is not None and not search.server.startswith("plain"):
+        with search.lock:
+            search.batches += 1
+            size = FIRST_BATCH if search.batches <= 2 else BATCH
+        return _try_batch(search, search.quick, space, search.take(size))
+    return [_try_plain(search, space, c) for c in search.take(1)]
+
+
+def _try_batch(
+    search: _Search, quick: Quicktry, space: Space, batch: Sequence[Candidate]
+) -> list[Trial]:
+    if not batch:
+        return []
+    jobs = [(c, _content(space, c)) for c in batch]
+    trials = [Trial(candidate=c, verdict="broken") for c, content in jobs if content is None]
+    ready = [(c, content) for c, content in jobs if content is not None]
+    left = max(search.ends_at - monotonic(), 0.1)
+    result = quick.run(
+        space.root,
+        [(c.path, content) for c, content in ready],
+        search.failing,
+        timeout_s=search.per_test_timeout_s,
+        wall_s=left,
+    )
+    space.reset()
+    if result.why:
+        search.server = f"plain: {result.why}"
+        search.give_back([c for c, _ in ready])
+        return trials
+    search.server = "forked"
+    done = ready[: len(result.outcomes)]
+    rest = [c for c, _ in ready[len(result.outcomes) :]]
+    for (candidate, _), outcome in zip(done, result.outcomes, strict=True):
+        if search.stop.is_set():
+            return trials
+        if outcome == "green":
+            trials.append(_confirm(search, space, candidate))
+        else:
+            verdict: Verdict = "red" if outcome == "red" else "broken"
+            trials.append(Trial(candidate=candidate, verdict=verdict))
+    if rest and monotonic() < search.ends_at:
+        # It took the whole server down (memory, kill): not to be tried again.
+        trials.append(Trial(candidate=rest.pop(0), verdict="broken"))
+    search.give_back(rest)
+    return trials
+
+
+def _content(space: Space, candidate: Candidate) -> bytes | None:
+    source = space.read(candidate.path)
+    try:
+        return apply(source, candidate) if source is not None else None
+    except (ValueError, SyntaxError):
+        return None
+
+
+def _try_plain(search: _Search, space: Space, candidate: Candidate) -> Trial:
+    with _edited(space, candidate) as written:
+        if not written:
+            return Trial(candidate=candidate, verdict="broken")
+        run = search.runner_for(space).run(
+            search.failing,
+            timeout_s=max(search.ends_at - monotonic(), 1.0),
+            per_test_timeout_s=search.per_test_timeout_s,
+            fail_fast=True,
+        )
+    if run.status == "infra":
+        raise SandboxError("the tests could not be run: " + run.output[-200:])
+    passed = set(run.passing)
+    if run.status == "passed" and passed.issuperset(search.failing):
+        return _confirm(search, space, candidate)
+    return Trial(candidate=candidate, verdict="broken" if run.status == "timeout" else "red")
+
+
+def _confirm(search: _Search, space: Space, candidate: Candidate) -> Trial:
+    """The full run, by the plain runner: what the fast path found is not taken on trust."""
+    with _edited(space, candidate) as written:
+        if not written:
+            return Trial(candidate=candidate, verdict="broken")
+        with search.lock:
+            search.test_runs += 1
+        run = search.runner_for(space).run(
+            (),
+            timeout_s=max(search.ends_at - monotonic(), 3 * search.before.duration_s, 10.0),
+            per_test_timeout_s=search.per_test_timeout_s,
+            fail_fast=False,
+        )
+    good = no_worse(search.before, run, search.failing)
+    return Trial(candidate=candidate, verdict="plausible" if good else "worse", run=run)
+
+
+@contextmanager
+def _edited(space: Space, candidate: Candidate) -> Iterator[bool]:
+    content = _content(space, candidate)
+    if content is None:
+        yield False
+        return
+    change = FileChange(path=candidate.path, before=space.read(candidate.path), after=content)
+    space.write(Patch(changes=(change,)))
+    try:
+        yield True
+    finally:
+        space.reset()
+
+
+# --------------------------------------------------------------------------- what it amounts to
+
+
+def _enough(
+    order: Sequence[Candidate], trials: dict[Candidate, Trial], read: FileReader
+) -> StoppedBy | None:
+    found = _plausible(order, trials)
+    groups = group(found, read) if found else ()
+    if len(groups) >= MAX_RIVALS:
+        return "rivals"
+    return "sole" if found and _is_sole(order, trials, groups) else None
+
+
+def _plausible(order: Sequence[Candidate], trials: dict[Candidate, Trial]) -> list[Candidate]:
+    return [c for c in order if c in trials and trials[c].verdict == "plausible"]
+
+
+def _is_sole(
+    order: Sequence[Candidate],
+    trials: dict[Candidate, Trial],
+    groups: Sequence[tuple[Candidate, ...]],
+) -> bool:
+    return len(groups) == 1 and all(c in trials for c in near(order, groups[0][0]))
+
+
+def _summary(
+    search: _Search,
+    order: Sequence[Candidate],
+    trials: dict[Candidate, Trial],
+    stopped: StoppedBy,
+    duration_s: float,
+    read: FileReader,
+) -> Validation:
+    found = _plausible(order, trials)
+    groups = group(found, read) if found else ()
+    return Validation(
+        plausible=tuple(found),
+        rivals=groups,
+        sole=_is_sole(order, trials, groups) and not search.truncated,
+        tried=len(trials),
+        generated=len(order),
+        test_runs=search.test_runs,
+        duration_s=duration_s,
+        stopped_by=stopped,
+        server=search.server or "plain: not asked for",
+        runs=tuple(run for c in found if (run := trials[c].run) is not None),
+    )
