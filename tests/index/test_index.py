@@ -375,6 +375,7 @@ def test_a_map_is_the_same_every_time(tmp_path: Path) -> None:
         "shop/cart.py:\n"
         "  class Cart  :10\n"
         "    def add(self, name, count=1)  :19\n"
+        "  def merge_carts(left, right)  :29\n"
     )
     fresh = open_index(index.root, tmp_path / "other")
     for query in (None, "merge two carts"):
