@@ -33,7 +33,6 @@ class Attributes:
     mode: int
     uid: int
     gid: int
-    links: int
 
 
 class Tree:
@@ -97,7 +96,6 @@ class Tree:
             mode=stat.S_IMODE(found.st_mode),
             uid=found.st_uid,
             gid=found.st_gid,
-            links=found.st_nlink,
         )
 
     def refuse_twin(self, path: str) -> None:
@@ -139,20 +137,39 @@ class Tree:
             os.rmdir(parts[-1], dir_fd=parent)
             os.fsync(parent)
 
-    def stage(self, path: str, name: str, data: bytes, attributes: Attributes | None) -> None:
-        """Put `data` into a new file `name` beside `path`, flushed to the disk."""
+    def stage(self, path: str, name: str, data: bytes, mode: int, like: Attributes | None) -> None:
+        """Put `data` into a new file `name` beside `path`, flushed to the disk.
+
+        Owner and extended attributes are those of `like`, the file at `path`, if there is one.
+        `name` appears with its whole contents or not at all.
+        """
         parts = check_path(path)
         with self._parent(parts) as parent:
+            part = name + ".part"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            handle = os.open(name, flags, 0o600, dir_fd=parent)
+            handle = os.open(part, flags, 0o600, dir_fd=parent)
             try:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(handle, view) :]
-                _dress(handle, parent, parts[-1], attributes)
+                _dress(handle, parent, parts[-1], like)
+                os.fchmod(handle, mode)  # after the owner: changing that clears set-id bits
                 os.fsync(handle)
             finally:
                 os.close(handle)
+            os.rename(part, name, src_dir_fd=parent, dst_dir_fd=parent)
+
+    def overwrite(self, path: str, data: bytes, mode: int) -> None:
+        """Replace a file of a scratch copy: in one step, but not flushed to the disk."""
+        parts = check_path(path)
+        with self._parent(parts) as parent:
+            name = f".pointsman-{os.getpid()}.part"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(name, flags, 0o600, dir_fd=parent)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                os.fchmod(handle, mode)
+            os.rename(name, parts[-1], src_dir_fd=parent, dst_dir_fd=parent)
 
     def exchange(self, path: str, name: str) -> None:
         """Swap `path` and the file `name` beside it in one step, so that neither is ever lost."""
@@ -255,24 +272,24 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def _dress(handle: int, parent: int, name: str, attributes: Attributes | None) -> None:
-    """Owner first: changing it clears set-id bits. Extended attributes hold ACLs and labels."""
+def _dress(handle: int, parent: int, name: str, like: Attributes | None) -> None:
+    """Owner and extended attributes; root gives a new file to the directory's owner."""
     above = os.fstat(parent)
-    uid, gid = (attributes.uid, attributes.gid) if attributes else (above.st_uid, above.st_gid)
+    owner = (like.uid, like.gid) if like else (above.st_uid, above.st_gid)
     now = os.fstat(handle)
-    if (uid, gid) != (now.st_uid, now.st_gid) and (attributes or os.geteuid() == 0):
+    if owner != (now.st_uid, now.st_gid) and (like or os.geteuid() == 0):
         with suppress(PermissionError):
-            os.fchown(handle, uid, gid)
-    os.fchmod(handle, attributes.mode if attributes else 0o644)
-    if attributes and hasattr(os, "listxattr"):
-        with suppress(OSError):
-            old = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent)
-            try:
-                for key in os.listxattr(old):
-                    with suppress(OSError):
-                        os.setxattr(handle, key, os.getxattr(old, key))
-            finally:
-                os.close(old)
+            os.fchown(handle, *owner)
+    if like is None or not hasattr(os, "listxattr"):
+        return
+    with suppress(OSError):
+        old = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent)
+        try:
+            for key in os.listxattr(old):
+                with suppress(OSError):
+                    os.setxattr(handle, key, os.getxattr(old, key))
+        finally:
+            os.close(old)
 
 
 def _adopt(name: str, parent: int) -> None:
