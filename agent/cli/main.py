@@ -63,7 +63,6 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("ledger", "what was spent, in dollars and local seconds", "agent.cli.ledger"),
             Command("models", "list, fit, pull, use, calibrate models", "agent.cli.models"),
             Command("route", "explain where a step would go, and why", "agent.cli.route"),
-            Command("serve", "serve engine and router to other clients", "agent.cli.serve"),
             Command("eval", "SWE-bench-style evaluations", "agent.cli.evals"),
         ),
     ),

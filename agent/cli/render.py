@@ -90,7 +90,7 @@ class Renderer:
         from rich.rule import Rule
         from rich.text import Text
 
-        commit = f" @ {event.base_commit[:10]}" if event.base_commit else ""
+        commit = f" @ {one_line(event.base_commit[:10])}" if event.base_commit else ""
         title = Text(f"{event.task.goal} · {one_line(event.task.root.name, 40)}{commit}", "bold")
         self.console.print(Rule(title, align="left", style="dim"))
         # The user's own words first, then where commands run: with none, nothing is executed.
