@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import importlib
 import importlib.util
 import json
@@ -59,7 +60,7 @@ def run_pytest(job: dict[str, Any]) -> bool:
     import pytest
 
     recorder = Recorder()
-    args = [*job["args"], "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
+    args = [*job["args"], "-x", "-q", "-p", "no:cacheprovider", "--tb=no"]
     pytest.main([*args, *job["ids"]], plugins=[recorder])
     return not recorder.bad and set(job["ids"]) <= recorder.passed
 
@@ -142,6 +143,27 @@ def attempt(
     return outcome, time.monotonic() - started, modules
 
 
+def load_plugins(empty: Path) -> None:
+    """Let pytest load its installed plugins once, by collecting nothing in an empty place.
+
+    Half of a start of pytest is their imports. Only pytest itself may import them: it rewrites
+    their assertions, and warns about modules that came earlier.
+    """
+    import pytest
+
+    os.chdir(empty)
+    quiet, kept = os.open(os.devnull, os.O_RDWR), [os.dup(1), os.dup(2)]
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    try:
+        pytest.main(["--collect-only", "-q", "--rootdir=.", "-c", os.devnull, "."])
+    finally:
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for fd in (quiet, *kept):
+            os.close(fd)
+
+
 def preload(modules: list[tuple[str, str | None]], root: str) -> None:
     """Import what the tests needed from outside the repository, so that forks share it."""
     root = os.path.realpath(root) + os.sep
@@ -176,9 +198,7 @@ def with_candidate(
 def main() -> int:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     out = os.dup(1)
-    os.chdir(job["root"])
     sys.path[0:1] = [job["root"]] if job["cwd_on_path"] else []
-    sys.argv[:] = [job["kind"]]
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     try:
@@ -186,11 +206,18 @@ def main() -> int:
     except ImportError as error:
         say(out, ready=False, why=str(error))
         return 3
+    if job["kind"] == "pytest":
+        load_plugins(Path(sys.argv[1]).parent)
+    os.chdir(job["root"])
     before, seconds, modules = attempt(job, report_modules=True)
     if before != "red":
         say(out, ready=False, why=f"the failing tests are {before} here")
         return 3
     preload(modules, job["root"])
+    sys.argv[:] = [job["kind"]]
+    # Forks then share these pages: a collection would touch, and so copy, every one.
+    gc.collect()
+    gc.freeze()
     before, warm, _ = attempt(job)
     if before != "red":
         say(out, ready=False, why=f"the failing tests are {before} after preloading")

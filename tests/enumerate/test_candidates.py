@@ -73,7 +73,8 @@ REACHED: dict[str, tuple[str, str]] = {
     "builtin": ("def f(a):\n    return min(a)\n", "def f(a):\n    return max(a)\n"),
     "method": ("def f(a, b):\n    a.append(b)\n", "def f(a, b):\n    a.extend(b)\n"),
     "self": (
-        "class C:\n    def __init__(self):\n        self.n = 1\n    def f(self):\n        return n\n",
+        "class C:\n    def __init__(self):\n        self.n = 1\n"
+        "    def f(self):\n        return n\n",
         "class C:\n    def __init__(self):\n        self.n = 1\n"
         "    def f(self):\n        return self.n\n",
     ),
@@ -135,7 +136,8 @@ REACHED: dict[str, tuple[str, str]] = {
     ),
     "mutable default": (
         "def f(x, acc=[]):\n    acc.append(x)\n    return acc\n",
-        "def f(x, acc=None):\n    if acc is None:\n        acc = []\n    acc.append(x)\n    return acc\n",
+        "def f(x, acc=None):\n    if acc is None:\n        acc = []\n"
+        "    acc.append(x)\n    return acc\n",
     ),
     "is none": (
         "def f(a):\n    return 1 if a else 2\n",

@@ -85,9 +85,10 @@ def test_finds_the_repair_and_leaves_the_repository_alone(lab: MakeLab) -> None:
     result = search(
         made,
         "stats.py",
-        (5, 4),
+        (5,),
         ("test_stats.py::test_mean", "test_stats.py::test_mean_of_two"),
         server(),
+        limit=40,
     )
     fixed = [apply(STATS.encode(), c).decode() for c in result.plausible]
     assert any("return total / len(values)\n" in f or "/ (len(values))" in f for f in fixed)
@@ -100,10 +101,9 @@ def test_finds_the_repair_and_leaves_the_repository_alone(lab: MakeLab) -> None:
 def test_sole_only_after_everything_near_was_tried(lab: MakeLab) -> None:
     made = lab({"stats.py": STATS, "test_stats.py": TESTS})
     failing = ("test_stats.py::test_mean", "test_stats.py::test_mean_of_two")
-    whole = search(made, "stats.py", (5,), failing, server(), limit=5000, max_runs=5000)
+    whole = search(made, "stats.py", (5,), failing, server(), limit=60)
     assert len(whole.rivals) >= 1
-    if whole.sole:
-        assert whole.stopped_by in ("sole", "exhausted")
+    assert whole.tried == whole.generated or whole.stopped_by in ("sole", "rivals")
     cut = search(made, "stats.py", (5,), failing, server(), max_runs=20)
     assert not cut.sole
 
@@ -112,7 +112,7 @@ def test_weak_tests_leave_rivals_and_say_so(lab: MakeLab) -> None:
     source = "def area(a, b):\n    return a + b\n"
     tests = "from shape import area\n\ndef test_area():\n    assert area(1, 3) == 3\n"
     made = lab({"shape.py": source, "test_shape.py": tests})
-    result = search(made, "shape.py", (2,), ("test_shape.py::test_area",), server())
+    result = search(made, "shape.py", (2,), ("test_shape.py::test_area",), server(), limit=60)
     assert len(result.rivals) >= 2
     assert not result.sole
     assert result.stopped_by == "rivals"
@@ -123,10 +123,11 @@ def test_a_candidate_that_breaks_another_test_is_not_plausible(lab: MakeLab) -> 
     source = "def clip(x, top):\n    if x < top:\n        return top\n    return x\n"
     tests = (
         "from clip import clip\n\ndef test_low():\n    assert clip(1, 5) == 1\n\n"
-        "def test_high():\n    assert clip(9, 5) == 5\n\ndef test_same():\n    assert clip(5, 5) == 5\n"
+        "def test_high():\n    assert clip(9, 5) == 5\n\n"
+        "def test_same():\n    assert clip(5, 5) == 5\n"
     )
     made = lab({"clip.py": source, "test_clip.py": tests})
-    result = search(made, "clip.py", (2, 3), ("test_clip.py::test_low",), server(), max_runs=120)
+    result = search(made, "clip.py", (2, 3), ("test_clip.py::test_low",), server(), limit=40)
     assert result.tried > 5
     for candidate in result.plausible:
         names: dict[str, Any] = {}
