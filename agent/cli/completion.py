@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from agent.cli.common import Parser, make_parser
+from agent.errors import ConfigError
 
 __all__ = ["configure", "run", "words"]
 
@@ -53,10 +54,14 @@ def words() -> dict[str, tuple[str, tuple[str, ...]]]:
 
     from agent.cli.main import COMMANDS
 
-    found = {}
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
     for name, command in COMMANDS.items():
         parser = make_parser(name, command.help)
-        import_module(command.module).configure(parser, name)
+        try:
+            import_module(command.module).configure(parser, name)
+        except ConfigError:  # a command whose package is not installed has no options
+            found[name] = (command.help, ())
+            continue
         options: list[str] = []
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):

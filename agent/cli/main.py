@@ -45,7 +45,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         (
             Command("undo", "take back the last applied change, byte for byte", "agent.cli.undo"),
             Command("redo", "apply again what undo took back", "agent.cli.undo"),
-            Command("diff", "show a run's patch", "agent.cli.runs"),
+            Command("diff", "show the patch of a run", "agent.cli.runs"),
             Command("runs", "list runs of this repository", "agent.cli.runs"),
             Command("resume", "take up an interrupted run", "agent.cli.runs"),
         ),
@@ -61,7 +61,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         "Models and money",
         (
             Command("ledger", "what was spent, in dollars and local seconds", "agent.cli.ledger"),
-            Command("models", "list, fit, pull, use, calibrate models", "agent.cli.models"),
+            Command("models", "which models are here, which is used, how fast", "agent.cli.models"),
             Command("route", "explain where a step would go, and why", "agent.cli.route"),
             Command("eval", "SWE-bench-style evaluations", "agent.cli.evals"),
         ),

@@ -93,6 +93,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert all(f"\n  {name} " in text for name in COMMANDS)
     assert max(len(row) for row in text.splitlines()) <= 80
+    # Completion scripts put these between single quotes.
+    assert not any("'" in c.help for c in COMMANDS.values())
 
 
 def test_no_arguments_in_a_pipe_is_a_usage_error() -> None:
