@@ -7,12 +7,12 @@ before it is opened, and again on the open descriptor.
 import hashlib
 import os
 import stat
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.index import git
 from tools.index.extract import MAX_BYTES
 from tools.index.languages import language_of
 
@@ -79,7 +79,7 @@ def read(root: Path, path: str) -> bytes | None:
 
 def list_files(root: Path, given: ListFiles | None) -> list[str]:
     """Paths of a known language below `root`, sorted: from the caller, from git, or by a walk."""
-    paths: Iterable[str] | None = given() if given is not None else _from_git(root)
+    paths: Iterable[str] | None = given() if given is not None else git.ls_files(root)
     if paths is None:
         paths = _walk(root)
     ignore = _agentignore(root)
@@ -91,28 +91,6 @@ def list_files(root: Path, given: ListFiles | None) -> list[str]:
 
 def _inside(path: str) -> bool:
     return not path.startswith("/") and ".." not in path.split("/")
-
-
-def _from_git(root: Path) -> list[str] | None:
-    """Tracked and untracked, not ignored; None outside git.
-
-    A repository's own configuration can name commands (`core.fsmonitor`): they are switched off.
-    """
-    if not any((d / ".git").exists() for d in (root, *root.parents)):
-        return None
-    command = (
-        "git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.quotepath=off"
-        " ls-files -z --cached --others --exclude-standard --deduplicate"
-    ).split()
-    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    env |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    try:
-        done = subprocess.run(command, cwd=root, env=env, capture_output=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode != 0:
-        return None
-    return [os.fsdecode(p) for p in done.stdout.split(b"\0") if p]
 
 
 def _agentignore(root: Path) -> "GitIgnoreSpec | None":

@@ -4,12 +4,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.index import files
 from tools.index.model import CountTokens, IndexStats, Pack, RepoMap, estimate_tokens
 from tools.index.state import State
 from tools.index.store import Known, Store
 from tools.types import Hit, Symbol
+
+if TYPE_CHECKING:
+    from tools.index.history import History
 
 __all__ = ["Index", "open_index"]
 
@@ -44,6 +48,7 @@ class Index:
         self._lock = threading.RLock()
         self._known: dict[str, Known] | None = None
         self._state: State | None = None
+        self._history: History | None = None
         self._counters: dict[CountTokens, dict[str, int]] = {}
 
     # ------------------------------------------------------------------ keeping up
@@ -77,7 +82,8 @@ class Index:
                 rebuilt=rebuilt,
             )
 
-    def _now(self) -> State:
+    def state(self) -> State:
+        """What the index holds now, for rankings of one's own. Never altered by an update."""
         if self._state is None:
             self.update()
         assert self._state is not None
@@ -91,18 +97,18 @@ class Index:
 
     def paths(self) -> tuple[str, ...]:
         """Every indexed file, sorted."""
-        return tuple(sorted(self._now().blobs))
+        return tuple(sorted(self.state().blobs))
 
     def symbols(self, path: str) -> tuple[Symbol, ...]:
         """Definitions of a file in source order; none for a file that is not indexed."""
-        return self._now().of_path(path)
+        return self.state().of_path(path)
 
     def find(self, name: str) -> tuple[Symbol, ...]:
         """Definitions called `name`: qualified (`Class.method`) or the last part alone.
 
         A dotted name that is no qualified name is tried from its end: `package.module.Class`.
         """
-        state = self._now()
+        state = self.state()
         name = name.replace("::", ".").replace("#", ".").strip(".")
         docs = state.named(name.rpartition(".")[2])
         found = [state.segments[s].symbol(d) for s, d in docs]
@@ -119,7 +125,7 @@ class Index:
 
     def references(self, name: str) -> tuple[Hit, ...]:
         """Lines that use an identifier, its definitions first; at most 500."""
-        state = self._now()
+        state = self.state()
         last = name.replace("::", ".").rpartition(".")[2]
         defined = {(s.path, s.line) for s in self.find(last)}
         hits = [h for h in self._uses(state, last)]
@@ -161,7 +167,7 @@ class Index:
         By name only: a method of the same name on another class counts too, and the reason says
         in how many places the name is defined.
         """
-        state = self._now()
+        state = self.state()
         name = symbol.name.rpartition(".")[2]
         homonyms = len(state.named(name))
         note = f"one of {homonyms} definitions of {name}" if homonyms > 1 else "only definition"
@@ -185,13 +191,23 @@ class Index:
         """Definitions that match a question, best first, tests ranked as anything else."""
         from tools.index.localize import search
 
-        return search(self._now(), query, limit)
+        return search(self.state(), query, limit)
 
     def localize(self, issue_text: str, limit: int = 20) -> tuple[Hit, ...]:
         """Definitions likely to be at fault for an issue, best first, with the reasons."""
         from tools.index.localize import localize
 
-        return localize(self._now(), issue_text, limit)
+        state = self.state()
+        return localize(state, issue_text, limit, self.evidence(issue_text))
+
+    def evidence(self, text: str) -> dict[str, float]:
+        """By path: how much similar past commits speak for it."""
+        from tools.index import history, query
+
+        with self._lock:
+            self._history = history.load(self.root, self._store, self._history)
+            found = self._history
+        return found.evidence(query.parse(text)) if found is not None else {}
 
     # ------------------------------------------------------------------ views
 
@@ -212,7 +228,9 @@ class Index:
         count = count or estimate_tokens
         with self._lock:
             known = self._counters.setdefault(count, {})
-            ranked = ranked_symbols(self._now(), query, budget_tokens, tuple(focus))
+            state = self.state()
+            evidence = self.evidence(query) if query else {}
+            ranked = ranked_symbols(state, query, budget_tokens, tuple(focus), evidence)
             return render(ranked, budget_tokens, Counter(count, known))
 
     def pack(
@@ -232,7 +250,7 @@ class Index:
         """
         from tools.index.pack import Packer
 
-        state = self._now()
+        state = self.state()
         packer = Packer(state, budget_tokens, count or estimate_tokens, self._text)
         return packer.pack(path, symbol, line)
 

@@ -55,7 +55,9 @@ def _reasons(symbol: Symbol, scored: Scored, query: Query) -> Iterator[str]:
         elif part == "name":
             yield "its name matches"
         elif part == "path":
-            yield "its path matches, or similar commits changed the file"
+            yield "its path matches"
+        elif part == "commit":
+            yield "similar commits changed the file"
         elif part == "file":
             yield "the file matches"
 
@@ -78,22 +80,26 @@ def _mentions(symbol: Symbol, query: Query) -> Iterator[str]:
 
 
 def ranked_symbols(
-    state: State, query: str | None, budget: int, focus: tuple[str, ...]
+    state: State,
+    query: str | None,
+    budget: int,
+    focus: tuple[str, ...],
+    commits: Mapping[str, float],
 ) -> Iterator[tuple[Symbol, tuple[Symbol, ...]]]:
     """Symbols with the classes around them, best first: files in focus, then by rank."""
     most = max(50, budget // _SIGNATURE_TOKENS)
     for path in focus:
         for symbol in state.of_path(path):
             yield symbol, _around(state, symbol)
-    order = _by_query(state, query, most) if query else _by_centrality(state, most)
+    order = _by_query(state, query, most, commits) if query else _by_centrality(state, most)
     for symbol in order:
         if symbol.path not in focus:
             yield symbol, _around(state, symbol)
 
 
-def _by_query(state: State, text: str, most: int) -> Iterator[Symbol]:
+def _by_query(state: State, text: str, most: int, commits: Mapping[str, float]) -> Iterator[Symbol]:
     query = queries.parse(text)
-    for scored in rank(state.view, query, most, _LOCALIZE, {}, state.text_files):
+    for scored in rank(state.view, query, most, _LOCALIZE, commits, state.text_files):
         symbol = state.segments[scored.segment].symbol(scored.doc)
         yield from (symbol,) if symbol.name else islice(_top_level(state, symbol.path), 3)
 

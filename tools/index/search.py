@@ -282,10 +282,10 @@ def rank(
     parts["mention"] *= unit
     own = parts["text"] + parts["name"] + parts["mention"]
     by_file = [f * weights.path for f in _paths(view, query.words)]
-    for scores, segment in zip(by_file, view.segments, strict=True):
-        for number, path in enumerate(segment.paths) if extra else ():
-            scores[number] += weights.commit * extra.get(path, 0.0) * unit * 12.0
     parts["path"] = view.file_scores_to_docs(by_file)
+    if extra:
+        share = [np.array([extra.get(p, 0.0) for p in s.paths], np.float32) for s in view.segments]
+        parts["commit"] = weights.commit * unit * 12.0 * view.file_scores_to_docs(share)
     parts["file"] = weights.file * view.file_scores_to_docs(view.files_of(own))
     factors = [
         np.array(
@@ -295,7 +295,7 @@ def rank(
         )
         for s in view.segments
     ]  # fmt: skip
-    total = (own + parts["path"] + parts["file"]) * view.file_scores_to_docs(factors)
+    total = np.sum(list(parts.values()), axis=0) * view.file_scores_to_docs(factors)
     constant = np.concatenate([np.zeros(0, bool), *(s.constants for s in view.segments)])
     total[constant] *= weights.constant
     total[~view.alive] = 0

@@ -21,6 +21,7 @@ create table if not exists record (
     blob text not null, language text not null, data blob not null,
     primary key (blob, language)
 ) without rowid;
+create table if not exists history (id text primary key, data text not null) without rowid;
 create table if not exists seen (
     root text not null, path text not null, blob text not null,
     size integer not null, mtime_ns integer not null, ctime_ns integer not null,
@@ -118,6 +119,17 @@ class Store:
                 ),
             )
             db.executemany("delete from seen where root=? and path=?", ((root, p) for p in gone))
+
+    def commits(self, ids: Iterable[str]) -> dict[str, str]:
+        """Stored digests among the commits."""
+        wanted = frozenset(ids)
+        with self._open() as db:
+            return {i: d for i, d in db.execute("select id, data from history") if i in wanted}
+
+    def save_commits(self, digests: Mapping[str, str]) -> None:
+        with self._open() as db, db:
+            db.execute("begin immediate")
+            db.executemany("insert or replace into history values (?,?)", digests.items())
 
     def prune(self, keep: int) -> None:
         """Drop records no worktree refers to once they outnumber those in use."""
