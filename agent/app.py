@@ -7,6 +7,7 @@ Parts are made when first used: `agent ledger` needs neither git, nor an index, 
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -232,6 +233,8 @@ class App:
     def _workspace(self, directory: Path) -> "Workspace":
         from tools.workspace import Workspace
 
+        if directory.exists():  # an earlier run of this id was killed before it could tidy up
+            shutil.rmtree(directory)
         return Workspace.create(self.repo.root, self.repo.files(), directory)
 
     def _runner(self, workspace: "Workspace", override: str | None) -> Runner:

@@ -148,7 +148,7 @@ class Places:
         model = self.local_model
         if model is None:
             return None
-        from agent.providers.openai_compatible import OpenAICompatible
+        from agent.providers.openai_compatible import OpenAICompatibleProvider
 
         def endpoint() -> Endpoint:
             from agent.serve.supervise import ensure_worker
@@ -161,7 +161,7 @@ class Places:
                 idle_s=self._settings.worker_idle_s,
             )
 
-        return OpenAICompatible(
+        return OpenAICompatibleProvider(
             name="worker",
             model=model.name,
             location="local",
@@ -174,10 +174,10 @@ class Places:
         s = self._settings
         if s.onprem_url is None or s.local_only:
             return None
-        from agent.providers.openai_compatible import OpenAICompatible
+        from agent.providers.openai_compatible import OpenAICompatibleProvider
 
         url = s.onprem_url
-        return OpenAICompatible(
+        return OpenAICompatibleProvider(
             name="onprem",
             model=s.onprem_model or "default",
             location="onprem",
@@ -190,12 +190,12 @@ class Places:
         if s.anthropic_api_key is None or s.frontier == "off" or s.local_only:
             return None
         from agent.prices import context_window
-        from agent.providers.anthropic import Anthropic
+        from agent.providers.anthropic import AnthropicProvider
 
-        return Anthropic(
+        return AnthropicProvider(
             model=s.frontier_model,
             api_key=s.anthropic_api_key,
-            base_url=s.anthropic_base_url,
+            base_url=s.anthropic_base_url or "https://api.anthropic.com",
             context_window=context_window(s.frontier_model) or 200_000,
         )
 

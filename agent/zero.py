@@ -4,14 +4,14 @@ It offers. A patch with plausible rivals (others that tests cannot tell from it)
 """
 
 from collections.abc import Generator, Sequence
+from pathlib import Path
 
-from tools.workspace import Workspace
 
 from agent import finish
 from agent.changes import as_patch
 from agent.diagnose import suite_of
 from agent.events import CandidatesTried, EditProposed, Event, Notice, Phase, Progress
-from agent.work import Work
+from agent.work import Runner, Work
 from tools import patch as patches
 from tools.types import Candidate, Patch
 from tools.validate import Trial, Validation, validate
@@ -29,6 +29,37 @@ def search(work: Work) -> Generator[Event, None, Patch | None]:
     yield Phase(name="enumerate")
     found = enumerate_candidates(work, limits.zero_token_candidates)
     return (yield from try_candidates(work, found, by="enumerate", budget_s=limits.zero_token_s))
+
+
+class TrialSpace:
+    """A copy for one worker: the workspace as it stands, with the reproduction beside it."""
+
+    def __init__(self, work: Work, directory: Path) -> None:
+        self._work = work
+        self._start = work.workspace.changes()
+        self.workspace = work.workspace.clone(directory)
+        self.runner = self._runner()
+
+    @property
+    def root(self) -> Path:
+        return self.workspace.root
+
+    def read(self, path: str) -> bytes | None:
+        return self.workspace.read(path)
+
+    def write(self, patch: Patch) -> None:
+        self.workspace.write(patch)
+
+    def reset(self) -> None:
+        """Back to how it began: the base, earlier steps' changes, the reproduction."""
+        self.workspace.reset()
+        self.workspace.write(self._start)
+        self.runner = self._runner()
+
+    def _runner(self) -> Runner:
+        runner = suite_of(self._work, self.workspace)
+        assert runner is not None, "candidates need tests"
+        return runner
 
 
 def enumerate_candidates(work: Work, limit: int) -> list[Candidate]:
@@ -86,16 +117,16 @@ def _validate(
 ) -> Generator[Event, None, Validation]:
     """Drive the search, with progress; a clone of the workspace per worker."""
     assert work.baseline is not None
-    spaces: list[Workspace] = []
+    spaces: list[TrialSpace] = []
 
-    def space(number: int) -> Workspace:
-        spaces.append(work.workspace.clone(work.deps.run_dir / f"try{number}"))
+    def space(number: int) -> TrialSpace:
+        spaces.append(TrialSpace(work, work.deps.run_dir / f"try{number}"))
         return spaces[-1]
 
     search = validate(
         found,
         make_workspace=space,
-        runner_for=lambda ws: suite_of(work, ws),
+        runner_for=lambda s: s.runner,
         failing=work.targets,
         before=work.baseline,
         deadline_s=min(budget_s, work.remaining_s()),
@@ -109,7 +140,7 @@ def _validate(
     finally:
         search.close()
         for made in spaces:
-            made.remove()
+            made.workspace.remove()
 
 
 def _with_progress(
