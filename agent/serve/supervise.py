@@ -253,12 +253,15 @@ def _kill(pid: int, place: _Place) -> None:
     """SIGTERM, then SIGKILL after two seconds; nothing when it is not our worker."""
     for sign, patience_s in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
         if not _is_worker(pid, place):
-            return
+            break
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, sign)
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline and _is_worker(pid, place):
             time.sleep(0.02)
+    child = _children.pop(pid, None)
+    if child is not None:
+        child.wait(timeout=5)
 
 
 def _stop(place: _Place) -> bool:
