@@ -94,7 +94,21 @@ def program_paths(argv: tuple[str, ...], env: Mapping[str, str], cwd: Path) -> t
         return ()
     if program.name.startswith(("python", "pypy")):
         return interpreter_paths(program)
-    return (program,)
+    return _with_libraries(program)
+
+
+def _with_libraries(program: Path) -> tuple[Path, ...]:
+    """A program's file as given and as resolved, with `bin` and `lib` around it (nvm, rustup).
+
+    Not their parent, nor `share`: in ~/.cargo and ~/.local these hold credentials.
+    """
+    found: list[Path] = []
+    for path in both_names(program):
+        if path.parent.name == "bin":
+            siblings = ("bin", "lib", "lib64", "libexec")
+            found += [path.parent.parent / name for name in siblings]
+        found.append(path)
+    return tuple(path for path in found if path.exists())
 
 
 def require_program(argv: tuple[str, ...], env: Mapping[str, str], cwd: Path) -> None:

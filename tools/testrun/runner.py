@@ -188,7 +188,11 @@ class TestRunner:
         }
 
     def _environment(self) -> dict[str, str]:
-        return target_environment(self._environ) | {
+        environ = target_environment(self._environ)
+        # `make test` and subprocesses of tests then find the same interpreter by its name
+        path = f"{self._interpreter.parent}:{environ['PATH']}"
+        return environ | {
+            "PATH": path,
             "PYTHONHASHSEED": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
@@ -220,13 +224,19 @@ class TestRunner:
         output = (last.stdout + last.stderr).decode(errors="replace")
         run = TestRun(
             command=self._command,
-            cases=tuple(results.cases.values()),
+            cases=tuple(self._located(case) for case in results.cases.values()),
             status="infra",
             exit_code=last.returncode,
             output=output[-OUTPUT_CHARS:],
             duration_s=duration_s,
         )
         return replace(run, status=status_of(run, results, last, given_ids=bool(progress.ids)))
+
+    def _located(self, case: TestCase) -> TestCase:
+        """unittest keeps the traceback of a module that cannot be imported only as text."""
+        if case.outcome == "error" and not case.frames and "Traceback (most" in case.message:
+            return replace(case, frames=printed_frames(case.message, self._root))
+        return case
 
     def _by_exit_code(self, timeout_s: float) -> TestRun:
         result = self._sandbox.run(
