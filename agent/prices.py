@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from agent.ledger.values import Estimate
 from agent.types import Location, Usage
 
 __all__ = [
@@ -51,16 +52,6 @@ class ModelPrice:
             + (usage.output + usage.thinking) * self.output
         )
         return math.ceil(total)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What one hosted request would have cost: an estimate, never money that moved."""
-
-    model: str
-    usd_micro: int | None
-    input_tokens: int
-    output_tokens: int
 
 
 class Prices:

@@ -166,6 +166,13 @@ class Redactor:
                 text = text.replace(secret, placeholder)
         return text
 
+    def hide_json(self, text: str) -> str:
+        """`hide` inside JSON strings, where the secret is written escaped; see `restore_json`."""
+        for placeholder, secret in self._longest_first():
+            if len(secret) >= _MIN_VALUE:
+                text = text.replace(json.dumps(secret)[1:-1], placeholder)
+        return text
+
     def restore(self, text: str) -> str:
         """Placeholders of ours back to their secrets; unknown ones stay."""
         return _PLACEHOLDER.sub(lambda m: self._secrets.get(m[0], m[0]), text)

@@ -98,7 +98,7 @@ class Gateway:
         yield CompletionRecorded(
             request_id=request.id,
             fingerprint=name,
-            completion_json=encode_completion(hide(answer, self._redactor)),
+            completion_json=encode_completion(hide(answer, request, self._redactor)),
         )
         yield self._spent()
         return answer

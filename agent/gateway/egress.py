@@ -52,9 +52,10 @@ def restore(completion: Completion, request: Request, redactor: Redactor) -> Com
     return _answer(completion, text, redactor.restore_json)
 
 
-def hide(completion: Completion, redactor: Redactor) -> Completion:
+def hide(completion: Completion, request: Request, redactor: Redactor) -> Completion:
     """The answer as it may be written to disk; `restore` undoes it."""
-    return _answer(completion, redactor.hide, redactor.hide)
+    text = redactor.hide if request.json_schema is None else redactor.hide_json
+    return _answer(completion, text, redactor.hide_json)
 
 
 def restorer(request: Request, redactor: Redactor) -> Callable[[str], str]:

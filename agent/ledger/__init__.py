@@ -4,6 +4,7 @@ from agent.ledger.store import Ledger
 from agent.ledger.values import (
     Budgets,
     Entry,
+    Estimate,
     GroupBy,
     GroupTotals,
     Row,
@@ -15,6 +16,7 @@ from agent.ledger.values import (
 __all__ = [
     "Budgets",
     "Entry",
+    "Estimate",
     "GroupBy",
     "GroupTotals",
     "Ledger",

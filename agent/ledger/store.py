@@ -25,13 +25,13 @@ from agent.ledger.schema import migrate
 from agent.ledger.values import (
     Budgets,
     Entry,
+    Estimate,
     GroupBy,
     GroupTotals,
     Row,
     Saving,
     StepRecord,
 )
-from agent.prices import Estimate
 from agent.types import DecodeStats, Location, StepKind, Totals, Usage
 
 __all__ = ["Ledger"]

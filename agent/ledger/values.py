@@ -5,7 +5,17 @@ from typing import Literal
 
 from agent.types import DecodeStats, Location, StepKind, Usage
 
-__all__ = ["Budgets", "Entry", "GroupBy", "GroupTotals", "Row", "Saving", "State", "StepRecord"]
+__all__ = [
+    "Budgets",
+    "Entry",
+    "Estimate",
+    "GroupBy",
+    "GroupTotals",
+    "Row",
+    "Saving",
+    "State",
+    "StepRecord",
+]
 
 State = Literal["reserved", "settled", "released", "unknown"]
 GroupBy = Literal["model", "step", "day", "repo", "location", "provider", "run"]
@@ -102,3 +112,13 @@ class Saving:
     steps: int
     usd_micro: int | None
     spent_usd_micro: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What one hosted request would have cost: an estimate, never money that moved."""
+
+    model: str
+    usd_micro: int | None
+    input_tokens: int
+    output_tokens: int

@@ -1,5 +1,6 @@
 """The gateway: each HTTP attempt is exactly one ledger row, whatever happens."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,10 +35,13 @@ from agent.prices import Prices
 from agent.providers.anthropic import AnthropicProvider
 from agent.providers.base import decode_completion
 from agent.providers.http import HttpLimits
+from agent.providers.openai_compatible import OpenAICompatibleProvider
 from agent.providers.scripted import ScriptedProvider, Turn
 from agent.types import (
     CancelToken,
     Completion,
+    DecodeStats,
+    Endpoint,
     Location,
     Message,
     OnText,
@@ -323,6 +327,21 @@ def test_a_local_model_sees_the_text_as_it_is_but_the_record_does_not(tmp_path: 
     assert SECRET not in bench.of(CompletionRecorded)[0].completion_json
 
 
+def test_a_key_of_several_lines_is_hidden_inside_json_too(tmp_path: Path) -> None:
+    pem = f"-----BEGIN PRIVATE KEY-----\n{SECRET[4:]}\n-----END PRIVATE KEY-----"
+    text = json.dumps({"key": pem})
+    call = ToolCall(id="1", name="t", arguments=text)
+    provider = ScriptedProvider([Turn(text=text, tool_calls=(call,))])
+    shelf: dict[str, Completion] = {}
+    bench = Bench(tmp_path, provider, recorded=shelf.get)
+    asked = {"json_schema": "{}", "messages": (Message(role="user", content=f"see\n{pem}\n"),)}
+    done = bench.run("local", **asked)
+    (event,) = bench.of(CompletionRecorded)
+    assert SECRET[4:] not in event.completion_json
+    shelf[event.fingerprint] = decode_completion(event.completion_json)
+    assert bench.run("local", **asked) == done
+
+
 def test_an_error_that_quotes_the_prompt_does_not_leak(tmp_path: Path) -> None:
     error = ProviderUnavailable(f"bad prompt: {SECRET}")
     bench = Bench(tmp_path, ScriptedProvider([error] * 4))
@@ -446,3 +465,23 @@ def test_a_defect_in_a_provider_is_not_hidden(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         bench.run("local")
     assert bench.states() == ["unknown"]
+
+
+def test_a_worker_on_a_unix_socket_is_metered_too(tmp_path: Path) -> None:
+    stats = {
+        "strategy": "mtp", "prefill_tokens": 40, "prefill_s": 0.5, "decode_tokens": 20,
+        "decode_s": 1.0, "drafted": 12, "accepted": 9, "cycles": 6,
+    }  # fmt: skip
+    with serve([dialects.openai("L1", extension={"decode": stats})], unix=True) as server:
+        worker = OpenAICompatibleProvider(
+            endpoint=lambda: Endpoint(base_url=f"{server.url}/v1", uds=server.uds),
+            model="mini", context_window=2048, location="local", name="worker",
+            dialect="pointsman",
+        )  # fmt: skip
+        bench = Bench(tmp_path, worker, budgets=Budgets(run_usd_micro=0))
+        bench.run("local", privacy="local_only")
+    (row,) = bench.ledger.rows()
+    assert row.decode == DecodeStats(**stats)  # type: ignore[arg-type]
+    assert (row.usd_micro, row.usage.input, row.usage.output) == (0, 12, 4)
+    assert bench.of(RequestFinished)[0].decode == row.decode
+    assert bench.ledger.totals("run1").tokens_local == 16

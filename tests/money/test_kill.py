@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from agent.ledger import Ledger
+from tests.loopback import dialects, faults, serve
 from tests.money.spender import RUN
 
-ROUNDS = 12
+ROUNDS = 8
 COST = 7
 
 
@@ -86,3 +87,34 @@ def test_the_naive_ledger_does_pass_it(tmp_path: Path) -> None:
         if billed(tmp_path) > known:
             return
     pytest.fail("the control lost nothing: the test above shows nothing")
+
+
+THROUGH_THE_GATEWAY = """
+import sys
+from pathlib import Path
+from tests.loopback.server import Loopback
+from tests.money.test_gateway import Bench, hosted
+bench = Bench(Path(sys.argv[1]), hosted(Loopback(url=sys.argv[2], uds=None)))
+bench.run("frontier")
+"""
+
+
+def test_a_request_in_flight_is_on_the_ledger_when_its_process_is_killed(tmp_path: Path) -> None:
+    slow = faults.drip(dialects.anthropic("hello world"), 1.0)
+    with serve([slow]) as server:
+        command = [sys.executable, "-c", THROUGH_THE_GATEWAY, str(tmp_path), server.url]
+        process = subprocess.Popen(command)
+        deadline = time.monotonic() + 60
+        while not server.received:
+            assert time.monotonic() < deadline, "nothing was sent"
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        with Ledger(tmp_path / "ledger.sqlite") as ledger:
+            (row,) = ledger.rows()
+            assert (row.state, row.orphaned) == ("reserved", True)
+            worst = row.entry.reserved_usd_micro
+            assert worst is not None
+            assert ledger.used("run", "run1") == worst > 0
+            assert ledger.close_orphans() == (row.id,)
+            assert ledger.used("run", "run1") == worst

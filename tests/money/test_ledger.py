@@ -3,6 +3,8 @@
 import sqlite3
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -241,3 +243,21 @@ def test_a_full_disk_stops_the_reservation(ledger: Ledger) -> None:
 def fill(ledger: Ledger, rows: int) -> None:
     for number in range(rows):
         ledger.reserve(entry(reason="x" * 400, request_id=str(number)), FREE)
+
+
+class Slow(Ledger):
+    """Pauses between looking at the budget and reserving: the window in which others race."""
+
+    def _check(self, entry: Entry, budgets: Budgets, day: str) -> None:
+        super()._check(entry, budgets, day)
+        time.sleep(0.2)
+
+
+def test_looking_and_reserving_are_one_transaction(tmp_path: Path) -> None:
+    budget = Budgets(run_usd_micro=1000)
+    with Slow(tmp_path / "l.sqlite") as one, Slow(tmp_path / "l.sqlite") as two:
+        with ThreadPoolExecutor(2) as pool:
+            tries = [pool.submit(each.reserve, ENTRY, budget) for each in (one, two)]
+        refused = [type(t.exception()) for t in tries if t.exception() is not None]
+        assert refused == [BudgetExceeded]
+        assert one.used("run", "run1") == 1000
