@@ -21,7 +21,8 @@ LLAMA = """
 from agent.engine.llama import bindings
 b = bindings()
 names = ("llama_set_embeddings_nextn", "llama_get_embeddings_nextn_ith")
-print(b.core.llama_print_system_info().decode().strip())
+info = b.core.llama_print_system_info().decode()
+print(*(part.split("=")[0].split(":")[-1].strip() for part in info.split("|") if "= 1" in part))
 print(",".join(n for n in names if not hasattr(b.ext, n)))
 """
 """Run in a process of its own: a wrong build of llama.cpp can end the process it is loaded in."""

@@ -13,11 +13,14 @@ from tools.errors import RepoError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from agent.config import Loaded
 
 __all__ = [
     "Parser",
+    "add_action",
+    "add_json",
     "emit",
     "err_console",
     "find_root",
@@ -25,12 +28,13 @@ __all__ = [
     "make_parser",
     "out_console",
     "repo_root",
+    "show_table",
     "start_directory",
     "trust_key",
     "usd",
 ]
 
-PIPE_WIDTH = 200
+PIPE_WIDTH = 1000
 """Columns of a table that nobody looks at on a screen: wide enough not to cut data."""
 
 
@@ -49,12 +53,41 @@ def make_parser(name: str, help_text: str) -> Parser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    group = parser.add_argument_group("options of every command")
-    group.add_argument("-C", "--directory", metavar="DIR", help="work as if started there")
-    group.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
-    group.add_argument("--no-color", action="store_true", help="no colour")
-    group.add_argument("--debug", action="store_true", help="show where an error was raised")
+    parser.set_defaults(directory=None, quiet=False, no_color=False, debug=False, json=False)
+    _shared_options(parser)
     return parser
+
+
+def add_action(actions: "argparse._SubParsersAction[Parser]", name: str, text: str) -> Parser:
+    """A sub-command, with the options of every command and `--json`."""
+    parser = actions.add_parser(
+        name, help=text, description=text[:1].upper() + text[1:] + ".", allow_abbrev=False
+    )
+    _shared_options(parser)
+    add_json(parser)
+    return parser
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="JSON lines on stdout"
+    )
+
+
+def _shared_options(parser: argparse.ArgumentParser) -> None:
+    """Without defaults: those of a sub-command would overwrite what stood before its name."""
+    group = parser.add_argument_group("options of every command")
+    none = argparse.SUPPRESS
+    group.add_argument(
+        "-C", "--directory", metavar="DIR", default=none, help="work as if started there"
+    )
+    group.add_argument(
+        "-q", "--quiet", action="store_true", default=none, help="no progress on stderr"
+    )
+    group.add_argument("--no-color", action="store_true", default=none, help="no colour")
+    group.add_argument(
+        "--debug", action="store_true", default=none, help="show where an error was raised"
+    )
 
 
 def start_directory(args: argparse.Namespace) -> Path:
@@ -137,6 +170,18 @@ def _console(args: argparse.Namespace, tty: bool, *, stderr: bool) -> "Console":
         soft_wrap=False,
         no_color=True if getattr(args, "no_color", False) else None,
     )
+
+
+def show_table(args: argparse.Namespace, table: "Table") -> None:
+    """A table on stdout. In a pipe its rows end where their text ends."""
+    console = out_console(args)
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    rows = captured.get().splitlines()
+    sys.stdout.write("".join(f"{row.rstrip()}\n" for row in rows))
 
 
 def emit(value: object) -> None:

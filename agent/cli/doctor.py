@@ -5,7 +5,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.cli.checks import Check, run_checks
-from agent.cli.common import Parser, emit, err_console, find_root, out_console, start_directory
+from agent.cli.common import (
+    Parser,
+    add_json,
+    emit,
+    err_console,
+    find_root,
+    out_console,
+    show_table,
+    start_directory,
+)
 from agent.sanitize import clean, plain
 
 __all__ = ["configure", "run"]
@@ -14,7 +23,7 @@ _MARK = {"ok": ("✔", "green"), "note": ("·", "dim"), "warn": ("!", "yellow"),
 
 
 def configure(parser: Parser, name: str) -> None:
-    parser.add_argument("--json", action="store_true", help="JSON lines on stdout")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +52,6 @@ def _watched(args: argparse.Namespace, make: Callable[[], Iterator[Check]]) -> I
 def _print(args: argparse.Namespace, found: list[Check], root: Path | None) -> None:
     from rich.table import Table
 
-    console = out_console(args)
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -53,8 +61,8 @@ def _print(args: argparse.Namespace, found: list[Check], root: Path | None) -> N
         table.add_row(plain(mark, style), plain(check.name, "bold"), plain(check.detail))
         if check.next:
             table.add_row("", "", plain(f"→ {check.next}", "cyan"))
-    console.print(table)
+    show_table(args, table)
     failed = sum(c.state == "fail" for c in found)
     warned = sum(c.state == "warn" for c in found)
     where = f" in {clean(str(root))}" if root else ""
-    console.print(plain(f"\n{failed} failed, {warned} warnings{where}", "bold"))
+    out_console(args).print(plain(f"\n{failed} failed, {warned} warnings{where}", "bold"))

@@ -4,7 +4,16 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from agent.cli.common import Parser, emit, err_console, load_settings, out_console, repo_root
+from agent.cli.common import (
+    Parser,
+    add_action,
+    add_json,
+    emit,
+    err_console,
+    load_settings,
+    out_console,
+    repo_root,
+)
 from agent.errors import ConfigError
 from agent.sanitize import clean, one_line, plain
 
@@ -32,11 +41,11 @@ def configure(parser: Parser, name: str) -> None:
             ("refs", "lines that use a name", "query"),
             ("symbols", "definitions of a file", "query"),
         ):
-            sub = actions.add_parser(action, help=text, allow_abbrev=False)
+            sub = add_action(actions, action, text)
             if operand:
                 sub.add_argument(operand, nargs="+")
         parser.add_argument("-n", "--number", type=int, default=20, help="results (default 20)")
-    parser.add_argument("--json", action="store_true", help="JSON lines on stdout")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

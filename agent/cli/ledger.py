@@ -6,7 +6,13 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
-from agent.cli.common import Parser, emit, out_console, usd
+from agent.cli.common import (
+    Parser,
+    emit,
+    out_console,
+    show_table,
+    usd,
+)
 from agent.cli.lines import seconds
 from agent.cli.tally import tokens
 from agent.errors import ConfigError
@@ -84,8 +90,8 @@ def _sums(
             f"{tokens(g.usage):,}",
             seconds(g.local_s),
         )
+    show_table(args, table)
     console = out_console(args)
-    console.print(table)
     for saving in ledger.savings():
         steps = f"{saving.steps} verified step" + ("" if saving.steps == 1 else "s")
         text = f"estimate: {steps} on {saving.model} ({saving.basis}) would have cost "
@@ -121,7 +127,7 @@ def _rows(args: argparse.Namespace, rows: "tuple[Row, ...]") -> int:
             "" if row.state == "released" else usd(money),
             seconds(row.duration_s),
         )
-    out_console(args).print(table)
+    show_table(args, table)
     return 0
 
 

@@ -6,16 +6,24 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.cli.common import Parser, emit, find_root, load_settings, out_console, start_directory
+from agent.cli.common import (
+    Parser,
+    add_action,
+    add_json,
+    emit,
+    find_root,
+    load_settings,
+    show_table,
+    start_directory,
+)
 from agent.errors import ConfigError
 from agent.sanitize import clean, one_line, plain
 
 if TYPE_CHECKING:
     from agent.config import Settings
+    from agent.models import Entry, ModelInfo
 
 __all__ = ["configure", "run"]
-
-MAGIC = b"GGUF"
 
 
 def configure(parser: Parser, name: str) -> None:
@@ -23,23 +31,26 @@ def configure(parser: Parser, name: str) -> None:
     for action, text in (
         ("list", "models on this machine; the one in use is marked (the default)"),
         ("use", "use a model from now on: mini, a name from the list, a GGUF file, or none"),
-        ("import", "copy a GGUF file to the models directory, checked first"),
+        ("fit", "what fits into the memory of this machine, here or in the catalogue"),
+        ("import", "make a GGUF file known by a link, its header checked first"),
         ("calibrate", "start the model in use, test its draft head, measure its speed"),
         ("status", "engine workers that are running"),
         ("stop", "end them"),
     ):
-        sub = actions.add_parser(action, help=text, allow_abbrev=False)
+        sub = add_action(actions, action, text)
         if action == "use":
             sub.add_argument("model")
         if action == "import":
             sub.add_argument("file", type=Path)
-            sub.add_argument("--name", help="name in the list; else the file's")
-    parser.add_argument("--json", action="store_true", help="JSON lines on stdout")
+        if action == "fit":
+            sub.add_argument("--context", type=int, metavar="TOKENS", help="else local.context")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     actions = {
         "list": _list,
+        "fit": _fit,
         "use": _use,
         "import": _import,
         "calibrate": _calibrate,
@@ -55,66 +66,104 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from rich.table import Table
 
+    from agent import models, paths
+    from agent.trajectory import jsonable
+
     settings = _settings(args)
-    rows = [_row(name, path, settings) for name, path in _installed(settings).items()]
+    used = _used(settings)
+    found = list(models.installed(paths.models_dir()))
+    if used is not None and all(m.path.resolve() != used for m in found):
+        found.append(models.inspect(used))
     if args.json:
-        for row in rows:
-            emit(row)
+        for info in found:
+            emit({**jsonable(info), "used": info.path.resolve() == used})
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "model", "size", "context", "file"):
-        table.add_column(title, overflow="fold", justify="right" if title == "size" else "left")
-    for row in rows:
+    for title in ("", "model", "parameters", "file", "context", "weights", "MTP head"):
+        table.add_column(title, overflow="fold")
+    for info in found:
+        is_used = info.path.resolve() == used
         table.add_row(
-            "→" if row["used"] else "",
-            plain(str(row["name"]), "bold" if row["used"] else ""),
-            f"{row['size_bytes'] / 1e6:,.1f} MB",
-            plain(str(row.get("context", row.get("error", "")))),
-            plain(str(row["path"]), "dim"),
+            "→" if is_used else "",
+            plain(one_line(info.path.stem, 60), "bold" if is_used else ""),
+            _millions(info.parameters),
+            f"{info.size / 1e6:,.1f} MB",
+            f"{info.context:,}",
+            plain(info.quantisation),
+            "yes" if info.has_mtp else "no",
         )
-    if rows:
-        out_console(args).print(table)
-    if not any(row["used"] for row in rows):
-        used = settings.local_model
-        state = "switched off" if used == "none" else "not installed"
-        sys.stderr.write(f"local.model = {clean(used)}: {state}\n")
+    if found:
+        show_table(args, table)
+    if used is None:
+        name = settings.local_model
+        state = "switched off" if name == "none" else "not installed"
+        sys.stderr.write(f"local.model = {clean(name)}: {state}\n")
+        sys.stderr.write("  next: agent models fit\n")
     return 0
 
 
-def _installed(settings: "Settings") -> dict[str, Path]:
-    """Name -> file: the shipped model, the models directory, and a path that is in use."""
+def _fit(args: argparse.Namespace) -> int:
+    """Installed models and those of the catalogue against the memory that is free now."""
+    from rich.table import Table
+
+    from agent import models, paths
+    from agent.trajectory import jsonable
+
+    context = args.context or _settings(args).local_context
+    rows = [(m.path.stem, "installed", m) for m in models.installed(paths.models_dir())]
+    rows += [(e.name, e.source, _as_info(e)) for e in models.catalogue() if e.file_bytes]
+    judged = [(n, where, models.fit(m, context=min(context, m.context or context)))
+              for n, where, m in rows]  # fmt: skip
+    if args.json:
+        for name, where, fit in judged:
+            emit({"name": name, "source": where, "context": context, **jsonable(fit)})
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("model", "fits", "needs", "free", "from"):
+        table.add_column(title, overflow="fold")
+    for name, where, fit in judged:
+        table.add_row(
+            plain(one_line(name, 60), "bold"),
+            "yes" if fit.fits else "no",
+            f"{fit.needed / 2**30:.1f} GiB",
+            f"{fit.available / 2**30:.1f} GiB",
+            plain(one_line(where, 80), "dim"),
+        )
+    show_table(args, table)
+    sys.stderr.write(f"with {context:,} tokens of context, or what the model was made for\n")
+    sys.stderr.write("  next: download the GGUF file, then agent models import FILE\n")
+    return 0
+
+
+def _as_info(entry: "Entry") -> "ModelInfo":
+    """A catalogue entry as if its file were here."""
+    from agent.models import ModelInfo
+
+    return ModelInfo(
+        path=Path(entry.file or entry.name),
+        name=entry.title,
+        architecture=entry.architecture,
+        parameters=int(entry.parameters * 1e9),
+        context=entry.context,
+        has_mtp=True,
+        hybrid=True,
+        quantisation=entry.quantisation,
+        size=entry.file_bytes,
+        kv_bytes=entry.kv_bytes,
+    )
+
+
+def _used(settings: "Settings") -> Path | None:
     from agent import models, paths
 
-    directory = paths.models_dir()
-    found: dict[str, Path] = {}
-    for name in ("mini", settings.local_model):
-        path = None if name == "none" else models.resolve(name, directory)
-        if path is not None:
-            found[name] = path
-    if directory.is_dir():
-        for file in sorted(directory.glob("*.gguf")):
-            if file not in found.values():
-                found[file.stem] = file
-    return found
+    if settings.local_model == "none":
+        return None
+    path = models.resolve(settings.local_model, paths.models_dir())
+    return None if path is None else path.resolve()
 
 
-def _row(name: str, path: Path, settings: "Settings") -> dict[str, Any]:
-    """What is known about a file. A damaged one is listed with its error."""
-    from agent import models
-    from agent.trajectory import jsonable
-    from tools.errors import PointsmanError
-
-    row: dict[str, Any] = {
-        "name": name,
-        "path": str(path),
-        "size_bytes": path.stat().st_size,
-        "used": name == settings.local_model,
-    }
-    try:
-        info = jsonable(models.inspect(path))
-    except (PointsmanError, ValueError, OSError) as error:
-        return row | {"error": one_line(str(error))}
-    return info | row if isinstance(info, dict) else row
+def _millions(parameters: int) -> str:
+    return f"{parameters / 1e9:.1f} B" if parameters >= 10**9 else f"{parameters / 1e6:.1f} M"
 
 
 # --------------------------------------------------------------------------- choosing
@@ -125,41 +174,23 @@ def _use(args: argparse.Namespace) -> int:
     from agent.config_edit import set_value
 
     name = args.model
-    if name not in ("none", "mini"):
+    if name != "none":
         path = models.resolve(name, paths.models_dir())
         if path is None:
             raise ConfigError(f"the model {name!r} is not installed", remedy="agent models list")
         models.inspect(path)
         # A relative path would mean another file in another directory.
-        name = str(path) if Path(name).is_file() else name
+        name = str(path) if name != "mini" and Path(name).is_file() else name
     file = set_value("local.model", name)
     sys.stderr.write(f"local.model = {clean(name)} in {clean(str(file))}\n")
     return 0
 
 
 def _import(args: argparse.Namespace) -> int:
-    import shutil
-
     from agent import models, paths
 
-    source: Path = args.file
-    if not source.is_file():
-        raise ConfigError(f"{source}: no such file")
-    with source.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise ConfigError(f"{source} is not a GGUF file")
-    models.inspect(source)
-    name = args.name or source.stem
-    target = paths.models_dir() / f"{name}.gguf"
-    if target.parent != paths.models_dir() or name in ("mini", "none") or name.startswith("."):
-        raise ConfigError(f"{name!r} cannot be a model's name", remedy="--name NAME")
-    if target.exists():
-        raise ConfigError(f"{target} exists", remedy=f"--name OTHER, or rm '{target}'")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_suffix(".part")
-    shutil.copyfile(source, scratch)
-    scratch.replace(target)
-    sys.stderr.write(f"{clean(str(target))}\n  next: agent models use {clean(name)}\n")
+    link = models.import_model(args.file, paths.models_dir())
+    sys.stderr.write(f"{clean(str(link))}\n  next: agent models use {clean(link.stem)}\n")
     return 0
 
 

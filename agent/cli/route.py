@@ -4,7 +4,13 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, cast, get_args
 
-from agent.cli.common import Parser, emit, load_settings, repo_root
+from agent.cli.common import (
+    Parser,
+    add_action,
+    emit,
+    load_settings,
+    repo_root,
+)
 from agent.cli.work import add_place_options
 from agent.errors import ConfigError
 from agent.sanitize import clean
@@ -19,12 +25,11 @@ __all__ = ["configure", "run"]
 
 def configure(parser: Parser, name: str) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    explain = actions.add_parser("explain", help="say where steps would go", allow_abbrev=False)
+    explain = add_action(actions, "explain", "say where steps would go")
     explain.add_argument("steps", nargs="*", metavar="STEP", help=", ".join(get_args(StepKind)))
     explain.add_argument("--tokens", type=int, default=4_000, help="prompt size (default 4000)")
     explain.add_argument("--answer", type=int, default=1_024, help="answer size (default 1024)")
     explain.add_argument("--privacy", choices=get_args(Privacy), default="open", help="label")
-    explain.add_argument("--json", action="store_true", help="JSON lines on stdout")
     add_place_options(explain)
 
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from agent.cli.common import (
     Parser,
+    add_json,
     emit,
     load_settings,
     out_console,
     repo_root,
+    show_table,
     usd,
 )
 from agent.cli.interrupt import Interrupt
@@ -30,12 +32,13 @@ RESUMABLE = (3, 5, 130)
 def configure(parser: Parser, name: str) -> None:
     if name == "runs":
         parser.add_argument("-n", "--number", type=int, default=20, help="how many (default 20)")
-        parser.add_argument("--json", action="store_true", help="JSON lines on stdout")
+        add_json(parser)
         return
     parser.add_argument("run_id", nargs="?", metavar="RUN", help="see agent runs; else the last")
     if name == "diff":
         parser.add_argument("--stat", action="store_true", help="files and line counts only")
     else:
+        add_json(parser)
         add_run_options(parser)
 
 
@@ -76,7 +79,7 @@ def _list(args: argparse.Namespace, found: "tuple[RunSummary, ...]") -> int:
             usd(end.totals.usd_micro) if end else "",
             plain(one_line(summary.task.text, 60)),
         )
-    out_console(args).print(table)
+    show_table(args, table)
     return 0
 
 

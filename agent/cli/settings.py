@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from agent.cli.common import (
     Parser,
+    add_action,
+    add_json,
     emit,
     find_root,
     load_settings,
-    out_console,
     repo_root,
+    show_table,
     start_directory,
     trust_key,
     usd,
@@ -28,7 +30,7 @@ __all__ = ["configure", "run"]
 
 def configure(parser: Parser, name: str) -> None:
     if name == "paths":
-        parser.add_argument("--json", action="store_true", help="one JSON object")
+        add_json(parser)
         return
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for action, text in (
@@ -38,12 +40,12 @@ def configure(parser: Parser, name: str) -> None:
         ("trust", "let this repository's .pointsman.toml suggest the test command"),
         ("untrust", "forget what was trusted in this repository"),
     ):
-        sub = actions.add_parser(action, help=text, allow_abbrev=False)
+        sub = add_action(actions, action, text)
         if action in ("get", "set"):
             sub.add_argument("name", help="dotted, as in the file: budget.run_usd")
         if action == "set":
             sub.add_argument("value")
-    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,7 +75,7 @@ def _list(args: argparse.Namespace) -> int:
         style = "dim" if origin.source == "default" else "bold"
         value = plain(_shown(key, loaded), style)
         table.add_row(plain(key.name, "cyan"), value, origin.source, plain(origin.where))
-    out_console(args).print(table)
+    show_table(args, table)
     for notice in loaded.notices:
         sys.stderr.write(f"note: {one_line(notice, 400)}\n")
     return 0
@@ -187,7 +189,7 @@ def _paths(args: argparse.Namespace) -> int:
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, path in found.items():
         table.add_row(plain(name, "cyan"), plain(str(path)), plain(_state(path), "dim"))
-    out_console(args).print(table, soft_wrap=True)
+    show_table(args, table)
     return 0
 
 

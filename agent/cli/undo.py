@@ -4,7 +4,15 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from agent.cli.common import Parser, emit, err_console, load_settings, out_console, repo_root
+from agent.cli.common import (
+    Parser,
+    add_json,
+    emit,
+    err_console,
+    load_settings,
+    repo_root,
+    show_table,
+)
 from agent.sanitize import one_line, plain
 
 if TYPE_CHECKING:
@@ -16,7 +24,7 @@ __all__ = ["configure", "run"]
 def configure(parser: Parser, name: str) -> None:
     parser.add_argument("entry", nargs="?", help=f"id of the change to {name}; else the last one")
     parser.add_argument("--list", action="store_true", help="list the changes in the journal")
-    parser.add_argument("--json", action="store_true", help="JSON lines on stdout")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,7 +65,7 @@ def _list(args: argparse.Namespace, entries: "tuple[Entry, ...]") -> int:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.time))
         names = ", ".join(one_line(p, 60) for p in entry.paths[:4])
         table.add_row(entry.id, when, entry.state, plain(entry.run_id), plain(names))
-    out_console(args).print(table)
+    show_table(args, table)
     return 0
 
 

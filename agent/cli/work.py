@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from agent.cli.common import Parser, emit, err_console, load_settings, repo_root, start_directory
+from agent.cli.common import (
+    Parser,
+    add_json,
+    emit,
+    err_console,
+    load_settings,
+    repo_root,
+    start_directory,
+)
 from agent.cli.interrupt import Interrupt
 from agent.errors import ConfigError
 
@@ -46,13 +54,13 @@ def configure(parser: Parser, name: str) -> None:
             "--keep-test", action="store_true", help="add the reproducing test to your suite"
         )
     parser.add_argument("--replay", metavar="FILE", help="answers from a recorded trajectory")
+    add_json(parser)
     add_run_options(parser)
 
 
 def add_run_options(parser: Parser) -> None:
     """Options that any run takes. Those named like a setting are flags of that setting."""
     run = parser.add_argument_group("this run")
-    run.add_argument("--json", action="store_true", help="events as JSON lines on stdout")
     run.add_argument("--test", metavar="CMD", dest="test_command", help="how tests are run")
     run.add_argument("--max-cost", metavar="USD", dest="max_cost_usd_micro", help="dollars")
     run.add_argument("--max-time", metavar="S", dest="max_wall_s", help="seconds")
