@@ -23,7 +23,7 @@ _BLANKS = re.compile(r"[ \t]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Lines `start..start+count` (0-based). `indent` turns the model's indentation into the file's."""
+    """Lines `start..start+count` (0-based). `indent` maps the model's indentation to the file's."""
 
     start: int
     count: int

@@ -101,14 +101,37 @@ def _replaced(path: str, name: str, code: list[str], data: bytes) -> bytes:
         ) from None
     new_lines, node = _definition(path, name, code)
     target = _target(path, name, node, list(_definitions(tree, "")))
-    indent = re.match(r"[ \t]*", text.lines[target.start].text)
+    _refuse_company(path, target, text)
+    new = _indented(new_lines, node, [line.text for line in text.lines[target.start : target.stop]])
+    return text.replaced(target.start, target.stop, new).encode(path)
+
+
+def _refuse_company(path: str, target: _Found, text: Text) -> None:
+    """Whole lines are replaced, so nothing else may stand on them."""
+    first = text.lines[target.start].text
+    last = text.lines[target.stop - 1].text.encode()[target.node.end_col_offset or 0 :]
+    before = (
+        first.encode()[: target.node.col_offset] if target.start + 1 == target.node.lineno else b""
+    )
+    if before.strip() or last.strip().startswith(b";"):
+        raise EditError(
+            f"{path}: {target.name} shares a line with other code. Use a search/replace block."
+        )
+
+
+def _indented(new: list[str], node: Definition, old: list[str]) -> tuple[str, ...]:
+    """At the old indentation. A line inside a string stays as it is where the old text has it so:
+    there the blanks are part of a value."""
+    indent = re.match(r"[ \t]*", old[0])
     prefix = indent[0] if indent else ""
-    new = tuple(prefix + line if line.strip() else line for line in new_lines)
-    return _put(text, target, new).encode(path)
-
-
-def _put(text: Text, target: _Found, new: tuple[str, ...]) -> Text:
-    return text.replaced(target.start, target.stop, new)
+    inside: set[int] = set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant | ast.JoinedStr):
+            inside.update(range(part.lineno, part.end_lineno or part.lineno))
+    return tuple(
+        line if not line.strip() or (i in inside and line in old) else prefix + line
+        for i, line in enumerate(new)
+    )
 
 
 def _definition(path: str, name: str, code: list[str]) -> tuple[list[str], Definition]:
@@ -162,7 +185,7 @@ def _suggestion(name: str, names: list[str]) -> str:
 
 
 def _definitions(node: ast.AST, within: str) -> list[_Found]:
-    """Every definition in a tree, also inside `if`, `try` and functions, with its qualified name."""
+    """Every definition in a tree, also inside `if`, `try` and functions, by qualified name."""
     found = []
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, Definition):
