@@ -202,7 +202,7 @@ class Gateway:
                 if text := shown.feed(piece):
                     yield TextDelta(step_id=step_id, text=text)
         finally:
-            texts.close()  # type: ignore[attr-defined]  # a generator: ends its attempt now
+            texts.close()  # ends the attempt now, not when it is collected
         if text := shown.flush():
             yield TextDelta(step_id=step_id, text=text)
 

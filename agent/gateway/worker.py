@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from agent.errors import Cancelled, ProviderUnavailable
 from agent.types import CancelToken, Completion, Provider, Request
@@ -49,7 +49,7 @@ class Attempt:
             or time.monotonic() > self._deadline
         )  # fmt: skip
 
-    def texts(self) -> Iterator[str]:
+    def texts(self) -> Generator[str, None, None]:
         """Pieces of the answer as they come. Raises what the provider raises.
 
         Raises Cancelled, or ProviderUnavailable at the deadline, though the provider hang on.
@@ -69,7 +69,7 @@ class Attempt:
         else:
             self._queue.put(done)
 
-    def _drain(self) -> Iterator[str]:
+    def _drain(self) -> Generator[str, None, None]:
         stopped_at: float | None = None
         while True:
             try:

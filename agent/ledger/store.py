@@ -146,7 +146,8 @@ class Ledger:
 
     def used(self, scope: Literal["run", "day", "month"], key: str) -> int:
         """Micro-dollars settled, reserved and unknown. `key`: run id, `YYYY-MM-DD`, `YYYY-MM`."""
-        where = {"run": "run_id = ?", "day": "day = ?", "month": "substr(day, 1, 7) = ?"}[scope]
+        month = "day BETWEEN ?1 || '-01' AND ?1 || '-31'"  # a range: the index serves it
+        where = {"run": "run_id = ?1", "day": "day = ?1", "month": month}[scope]
         return int(self._one(f"SELECT {_SPENT} FROM attempt WHERE {where}", (key,))[0])
 
     # ------------------------------------------------------------------ evidence

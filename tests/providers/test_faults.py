@@ -1,5 +1,6 @@
 """Every fault, in both dialects: a typed error in bounded time, and the right `billed`."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -198,3 +199,32 @@ def test_an_error_event_inside_a_stream_may_have_been_billed() -> None:
 def test_error_texts_carry_no_terminal_controls(make: MakeProvider, good: Reply) -> None:
     got, _ = fail(make, faults.status(400, "\x1b]52;c;aGk=\x07\u202eevil"))
     assert not any(ord(c) < 32 or c in "\x7f\u202e" for c in str(got))
+
+
+@BOTH
+def test_the_environment_changes_nothing(
+    make: MakeProvider, good: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = "http://127.0.0.1:9"
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "ANTHROPIC_BASE_URL"):
+        monkeypatch.setenv(name, nowhere)
+        monkeypatch.setenv(name.lower(), nowhere)
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "someone-else")
+    monkeypatch.setenv("ANTHROPIC_PROFILE", "no-such-profile")
+    with serve([good]) as server:
+        assert make(server).complete(ask(), lambda _: None, Never()).text == "hello world"
+    assert "someone-else" not in str(server.received[0].headers)
+
+
+@BOTH
+def test_threads_and_sockets_do_not_pile_up(make: MakeProvider, good: Reply) -> None:
+    before = threading.active_count()
+    with serve([good, faults.cut(good, 1), faults.rate_limited()] * 3) as server:
+        provider = make(server)
+        for _ in range(3):
+            provider.complete(ask(), lambda _: None, Never())
+            for _ in range(2):
+                with pytest.raises(ProviderError):
+                    provider.complete(ask(), lambda _: None, Never())
+    assert [t.name for t in threading.enumerate() if t.name.startswith("watch-")] == []
+    assert threading.active_count() <= before + 1  # a server thread may still be ending
