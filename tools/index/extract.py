@@ -83,7 +83,7 @@ def _uncovered(found: list[Found], more: list[Found]) -> list[Found]:
 def _nest(source: bytes, found: list[Found]) -> tuple[list[Definition], list[tuple[int, int, int]]]:
     """Parents and qualified names from the spans; (start, end, number) of every definition."""
     lines = source.count(b"\n") + (not source.endswith(b"\n"))
-    definitions = [Definition("", "module", 1, max(lines, 1), "", -1)]
+    definitions = [Definition("", "module", 1, max(lines, 1), "")]
     spans = [(0, len(source), 0)]
     open_: list[int] = [0]
     for f in found:
@@ -96,7 +96,7 @@ def _nest(source: bytes, found: list[Found]) -> tuple[list[Definition], list[tup
             kind = "method"
         name = f"{above.name}.{f.name}" if above.name else f.name
         end = min(f.end, spans[parent][1])
-        definitions.append(Definition(name[:200], kind, f.line, f.end_line, f.signature, parent))
+        definitions.append(Definition(name[:200], kind, f.line, f.end_line, f.signature))
         spans.append((f.start, end, len(spans)))
         open_.append(len(spans) - 1)
     return definitions, spans

@@ -39,7 +39,7 @@ def callees(state: State, symbol: Symbol, text: str) -> list[Symbol]:
     for match in re.finditer(r"([A-Za-z_]\w*)\s*\(", text):
         called.setdefault(match[1], match.start())
     own = symbol.name.rpartition(".")[2]
-    imported = set(state.record(symbol.path).modules) if symbol.path in state.where else set()
+    imported = set(state.head(symbol.path).modules) if symbol.path in state.where else set()
     found: list[tuple[tuple[int, int, str, int], Symbol]] = []
     for name, at in called.items():
         if name == own:
@@ -132,9 +132,7 @@ def _users(state: State, name: str) -> "NDArray[np.int64]":
 
     found: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     for segment, offset in zip(state.segments, state.view.offsets, strict=False):
-        number = segment.idents.terms.get(name)
-        if number is not None:
-            found.append(segment.idents.of(number).astype(np.int64) + offset)
+        found.append(segment.idents.of(name).astype(np.int64) + offset)
     users = np.concatenate(found)
     return users[state.view.alive[users]]
 
@@ -142,15 +140,14 @@ def _users(state: State, name: str) -> "NDArray[np.int64]":
 def _defined(state: State) -> dict[str, set[int]]:
     """Names worth following -> documents that define them."""
     names: dict[str, set[int]] = {}
-    constant, module = KINDS.index("constant"), KINDS.index("module")
-    for i, segment in enumerate(state.segments):
-        for name, docs in segment.by_name.items():
-            if len(name) < 3 or (name.startswith("__") and name.endswith("__")):
+    skipped = (KINDS.index("constant"), KINDS.index("module"))
+    for segment, offset in zip(state.segments, state.view.offsets, strict=False):
+        for doc, (name, kind) in enumerate(zip(segment.name_list, segment.kinds, strict=True)):
+            last = name.rpartition(".")[2]
+            if kind in skipped or len(last) < 3 or not state.view.alive[offset + doc]:
                 continue
-            for doc in docs:
-                kept = segment.kinds[doc] not in (constant, module)
-                if kept and not state.dead[i][segment.file_of[doc]]:
-                    names.setdefault(name, set()).add(state.view.offsets[i] + doc)
+            if not (last.startswith("__") and last.endswith("__")):
+                names.setdefault(last, set()).add(offset + doc)
     return {n: d for n, d in sorted(names.items()) if len(d) <= _COMMON}
 
 
@@ -163,6 +160,7 @@ def _start(state: State) -> "NDArray[np.float64]":
         segment, first = state.first_doc(path)
         at = state.view.offsets[segment] + first
         share = 0.05 if is_test(path) else 1.0
-        share *= 0.05 if is_vendored(path) or state.record(path).generated else 1.0
-        start[at : at + len(state.record(path).definitions)] = share
+        generated = state.segments[segment].generated[state.where[path][1]]
+        share *= 0.05 if is_vendored(path) or generated else 1.0
+        start[at : at + state.docs_of(path)] = share
     return start / max(float(start.sum()), 1e-12)

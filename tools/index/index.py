@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,7 @@ class Index:
             change = survey(self.root, paths, self._known, before.blobs, self._store, progress)
             self._known = dict(change.known)
             if change.records or change.gone or self._state is None:
-                self._state = before.changed(change.blobs, change.records, change.gone)
+                self._state = before.changed(change.blobs, change.records, self._stored)
             rebuilt, self._store.rebuilt = self._store.rebuilt, ""
             return IndexStats(
                 files=len(self._state.blobs),
@@ -88,6 +88,15 @@ class Index:
             self.update()
         assert self._state is not None
         return self._state
+
+    def _stored(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Stored records of files whose blob is known, by path."""
+        from tools.index.languages import language_of
+
+        known = self._known or {}
+        keys = {p: (known[p][0], language_of(p) or "") for p in paths}
+        found = dict(self._store.records(set(keys.values())))
+        return {p: found[k] for p, k in keys.items()}
 
     def _text(self, path: str) -> str | None:
         data = files.read(self.root, path)

@@ -97,7 +97,7 @@ class Packer:
     def _imports(self, path: str, lines: list[str]) -> None:
         if path not in self.state.where:
             return
-        spans = self.state.record(path).imports
+        spans = self.state.head(path).imports
         for first, last in _joined(spans):
             if not any(i.first_line <= first and last <= i.last_line for i in self.items):
                 self._add(_item(path, lines, first, last, "imports"))

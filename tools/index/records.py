@@ -1,30 +1,31 @@
 """One file's record: what the extractor found in its bytes, and its stored form.
 
 A record depends on the bytes and the language only, so files that are equal share one, in every
-branch and worktree. The stored form is JSON for the symbols and flat little-endian arrays for the
-identifier counts; it is read back with length checks and never executed.
+branch and worktree. The stored form is flat little-endian arrays, joined texts and a little JSON;
+reading it is slicing, its lengths are checked, and nothing in it is executed.
 """
 
 import json
 import struct
 import sys
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["EXTRACTOR_VERSION", "KINDS", "Definition", "FileRecord", "decode", "encode"]
+__all__ = ["EXTRACTOR_VERSION", "KINDS", "Definition", "FileRecord", "Parts", "parts"]
 
-EXTRACTOR_VERSION = 1
+EXTRACTOR_VERSION = 2
 """Raised whenever the extractor would say something else about the same bytes."""
 
 KINDS = ("module", "class", "function", "method", "constant", "type")
 
-_HEADER = struct.Struct("<4sIIII")
-_MAGIC = b"PMR1"
+_HEADER = struct.Struct("<4sBIIIIII")
+_MAGIC = b"PMR2"
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A definition inside one file. Lines are 1-based and include decorators; bytes half-open."""
+    """A definition inside one file. Lines are 1-based and include decorators."""
 
     name: str
     """Qualified within the file; empty for the file itself, which is always definition 0."""
@@ -32,13 +33,11 @@ class Definition:
     line: int
     end_line: int
     signature: str
-    parent: int
-    """Number of the enclosing definition; -1 for the file itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """All that the index keeps of a file.
+    """What the extractor found in a file.
 
     The identifiers of definition `d` are `terms[i] for i in ids[starts[d]:starts[d+1]]`, with
     their `counts`; text inside a nested definition belongs to the nested one only.
@@ -55,63 +54,72 @@ class FileRecord:
     ids: "array[int]"
     counts: "array[int]"
 
+    def encode(self) -> bytes:
+        """The stored form."""
+        head = [[d.signature for d in self.definitions], self.imports, self.modules]
+        texts = (
+            _bytes(json.dumps(head, separators=(",", ":"), ensure_ascii=False)),
+            _bytes("\n".join(d.name.replace("\n", " ") for d in self.definitions)),
+            _bytes("\n".join(self.terms)),
+        )
+        kinds = bytes(KINDS.index(d.kind) for d in self.definitions)
+        lines = array("I", [d.line for d in self.definitions])
+        ends = array("I", [d.end_line for d in self.definitions])
+        sizes = (*map(len, texts), len(self.definitions), len(self.starts), len(self.ids))
+        header = _HEADER.pack(_MAGIC, self.generated, *sizes)
+        arrays = (lines, ends, self.starts, self.ids)
+        flat = (_little_endian(a).tobytes() for a in arrays)
+        return b"".join((header, *texts, kinds, *flat, self.counts.tobytes()))
 
-def encode(record: FileRecord) -> bytes:
-    head = json.dumps(
-        [
-            [[d.name, KINDS.index(d.kind), d.line, d.end_line, d.signature, d.parent]
-             for d in record.definitions],
-            record.imports,
-            record.modules,
-            int(record.generated),
-        ],
-        separators=(",", ":"),
-        ensure_ascii=False,
-    ).encode("utf-8", "replace")  # fmt: skip
-    terms = "\n".join(record.terms).encode("utf-8", "replace")
-    sizes = (len(head), len(terms), len(record.starts), len(record.ids))
-    arrays = (record.starts, record.ids, record.counts)
-    return b"".join((_HEADER.pack(_MAGIC, *sizes), head, terms, *map(_little_endian, arrays)))
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A stored record, sliced. Arrays are little-endian uint32; `kinds` and `counts` bytes."""
+
+    generated: bool
+    head: bytes
+    names: bytes
+    terms: bytes
+    kinds: bytes
+    lines: bytes
+    ends: bytes
+    starts: bytes
+    ids: bytes
+    counts: bytes
 
 
-def decode(data: bytes) -> FileRecord:
-    """Raises ValueError for anything that `encode` did not write."""
+def parts(data: bytes) -> Parts:
+    """Raises ValueError for anything that `FileRecord.encode` did not write."""
     try:
-        magic, n_head, n_terms, n_starts, n_ids = _HEADER.unpack_from(data)
+        magic, generated, *sizes = _HEADER.unpack_from(data)
     except struct.error as error:
         raise ValueError("record too short") from error
-    if magic != _MAGIC or len(data) != _HEADER.size + n_head + n_terms + 4 * n_starts + 5 * n_ids:
+    n_head, n_names, n_terms, n, n_starts, n_ids = sizes
+    lengths = (n_head, n_names, n_terms, n, 4 * n, 4 * n, 4 * n_starts, 4 * n_ids, n_ids)
+    if magic != _MAGIC or n_starts != n + 1 or len(data) != _HEADER.size + sum(lengths):
         raise ValueError("record of another format")
+    slices = []
     at = _HEADER.size
-    raw, imports, modules, generated = json.loads(data[at : at + n_head])
-    at += n_head
-    terms = data[at : at + n_terms].decode("utf-8", "replace")
-    at += n_terms
-    starts = _read("I", data[at : at + 4 * n_starts])
-    at += 4 * n_starts
-    ids = _read("I", data[at : at + 4 * n_ids])
-    return FileRecord(
-        tuple(Definition(n, KINDS[k], a, b, s, p) for n, k, a, b, s, p in raw),
-        tuple((a, b) for a, b in imports),
-        tuple(modules),
-        bool(generated),
-        tuple(terms.split("\n")) if terms else (),
-        starts,
-        ids,
-        _read("B", data[at + 4 * n_ids :]),
-    )
+    for length in lengths:
+        slices.append(data[at : at + length])
+        at += length
+    return Parts(bool(generated), *slices)
 
 
-def _little_endian(values: "array[int]") -> bytes:
+def read_head(
+    head: bytes,
+) -> tuple[Sequence[str], tuple[tuple[int, int], ...], tuple[str, ...]]:
+    """Signatures, import lines and imported modules of a record."""
+    signatures, imports, modules = json.loads(head)
+    return signatures, tuple((a, b) for a, b in imports), tuple(modules)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _little_endian(values: "array[int]") -> "array[int]":
     if sys.byteorder == "big":
         values = values[:]
-        values.byteswap()
-    return values.tobytes()
-
-
-def _read(code: str, data: bytes) -> "array[int]":
-    values: array[int] = array(code)
-    values.frombytes(data)
-    if sys.byteorder == "big":
         values.byteswap()
     return values

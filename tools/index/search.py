@@ -140,7 +140,7 @@ def _names(view: View, words: Sequence[tuple[str, float]]) -> "Floats":
 
     scores = np.zeros(view.docs, np.float32)
     for word, weight in words:
-        hits = [_numbers(s.name_words, word) + o for s, o in zip(view.segments, view.offsets)]  # noqa: B905
+        hits = [s.name_words.of(word) + o for s, o in zip(view.segments, view.offsets)]  # noqa: B905
         where = np.unique(np.concatenate(hits))
         where = where[view.alive[where]]
         if len(where):
@@ -158,22 +158,12 @@ def _paths(view: View, words: Sequence[tuple[str, float]]) -> "list[Floats]":
     files = sum(len(s.paths) for s in view.segments)
     scores = [np.zeros(len(s.paths), np.float32) for s in view.segments]
     for word, weight in words:
-        hits = [np.unique(_numbers(s.path_words, word)) for s in view.segments]
+        hits = [np.unique(s.path_words.of(word)) for s in view.segments]
         hits = [h[~dead[h]] for h, dead in zip(hits, view.dead, strict=True)]
         frequency = sum(map(len, hits))
         for own, where in zip(scores, hits, strict=True):
             own[where] += weight * _idf(frequency, files)
     return scores
-
-
-def _numbers(postings: object, word: str) -> "NDArray[np.int32]":
-    import numpy as np
-
-    from tools.index.segment import Postings
-
-    assert isinstance(postings, Postings)
-    number = postings.terms.get(word)
-    return postings.of(number) if number is not None else np.zeros(0, np.int32)
 
 
 # ----------------------------------------------------------------------- mentions
@@ -207,9 +197,9 @@ def _mentioned_names(view: View, query: Query, scores: "Floats") -> None:
         last = name.replace("::", ".").replace("#", ".").rpartition(".")[2]
         dotted = name.replace("::", ".").replace("#", ".")
         owners = [
-            (view.offsets[i] + doc, segment.symbol(doc).name)
+            (view.offsets[i] + int(doc), segment.name_list[doc])
             for i, segment in enumerate(view.segments)
-            for doc in segment.by_name.get(last, ())[:400]
+            for doc in (segment.by_name.of(last)[:400] if last else ())
             if view.alive[view.offsets[i] + doc]
         ]
         if not owners:
@@ -240,7 +230,7 @@ def _matching(paths: Sequence[str], ends: Mapping[str, list[int]], written: str)
 def _doc_at(segment: Segment, file: int, line: int) -> int:
     """The innermost definition of a file around a line."""
     best, first = 0, int(segment.first_doc[file])
-    for number, d in enumerate(segment.records[file].definitions):
+    for number, d in enumerate(segment.head(file).definitions):
         if d.kind != "constant" and d.line <= line <= d.end_line:
             best = number
     return first + best
@@ -289,8 +279,8 @@ def rank(
     parts["file"] = weights.file * view.file_scores_to_docs(view.files_of(own))
     factors = [
         np.array(
-            [_factor(p, r.generated, p in text_files, query, weights)
-             for p, r in zip(s.paths, s.records, strict=True)],
+            [_factor(p, bool(g), p in text_files, query, weights)
+             for p, g in zip(s.paths, s.generated, strict=True)],
             np.float32,
         )
         for s in view.segments

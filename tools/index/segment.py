@@ -5,13 +5,12 @@ the old files dead, so that it costs milliseconds whatever the size of the repos
 are definitions; document numbers run file by file, the file's own document first.
 """
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tools.index.records import KINDS, FileRecord
+from tools.index.records import KINDS, Definition, Parts, parts, read_head
 from tools.index.words import split_all
 from tools.types import Symbol
 
@@ -20,22 +19,38 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int32]
+    Bytes = NDArray[np.uint8]
 
-__all__ = ["Postings", "Segment", "build"]
+__all__ = ["Head", "Postings", "Segment", "build"]
 
 
-@dataclass(slots=True)
 class Postings:
     """Term -> numbers, as one flat array: term `t` has `items[starts[t]:starts[t+1]]`."""
 
-    terms: dict[str, int]
-    starts: "Ints"
-    items: "Ints"
-    counts: "NDArray[np.uint8] | None" = None
+    def __init__(
+        self,
+        terms: Callable[[], list[str]],
+        starts: "Ints",
+        items: "Ints",
+        counts: "Bytes | None" = None,
+    ) -> None:
+        self._terms = terms
+        self.starts, self.items, self.counts = starts, items, counts
 
-    def of(self, term: int) -> "Ints":
-        found: Ints = self.items[self.starts[term] : self.starts[term + 1]]
-        return found
+    @cached_property
+    def term_list(self) -> list[str]:
+        return self._terms()
+
+    @cached_property
+    def terms(self) -> dict[str, int]:
+        return {t: i for i, t in enumerate(self.term_list)}
+
+    def of(self, term: str) -> "Ints":
+        """Numbers of a term; none for a term that is not there."""
+        number = self.terms.get(term)
+        if number is None:
+            return self.items[:0]
+        return self.items[self.starts[number] : self.starts[number + 1]]
 
     def gather(self, terms: "Ints") -> "Ints":
         """Positions in `items` of the postings of many terms, without a loop over them."""
@@ -43,31 +58,54 @@ class Postings:
 
         first = self.starts[terms]
         sizes = self.starts[terms + 1] - first
-        total = int(sizes.sum())
-        if total == 0:
-            return np.zeros(0, dtype=np.int32)
         ends = np.cumsum(sizes)
+        total = int(ends[-1]) if len(ends) else 0
         at: Ints = (np.arange(total) + np.repeat(first - ends + sizes, sizes)).astype(np.int32)
         return at
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a file's record says beside its postings."""
+
+    definitions: tuple[Definition, ...]
+    imports: tuple[tuple[int, int], ...]
+    modules: tuple[str, ...]
 
 
 @dataclass
 class Segment:
     """Files with their definitions, and the postings over them."""
 
-    paths: tuple[str, ...]
-    records: tuple[FileRecord, ...]
+    paths: Sequence[str]
+    blobs: Sequence[str]
     first_doc: "Ints"
     """Document number of each file's own document, and the total at the end."""
-    idents: Postings
-    """Identifier as written -> documents, with counts."""
+    generated: "Bytes"
+    """By file."""
+    kinds: "Bytes"
+    """Number in `KINDS`, by document."""
+    lines: "Ints"
+    ends: "Ints"
     lengths: "NDArray[np.float32]"
     """Identifiers in each document."""
+    idents: Postings
+    """Identifier as written -> documents, with counts."""
+    heads: bytes
+    head_at: "NDArray[np.int64]"
+    """Bytes of each file's head in `heads`: JSON, read when a file is first looked at."""
+    names: Callable[[], list[str]]
+    """Qualified names by document."""
+    _heads: dict[int, Head] = field(default_factory=dict)
     _word_cache: "dict[str, tuple[Ints, NDArray[np.float32]]]" = field(default_factory=dict)
 
     @property
     def docs(self) -> int:
         return int(self.first_doc[-1])
+
+    @cached_property
+    def name_list(self) -> list[str]:
+        return self.names()
 
     @cached_property
     def file_of(self) -> "Ints":
@@ -79,16 +117,6 @@ class Segment:
         return numbers
 
     @cached_property
-    def kinds(self) -> "NDArray[np.uint8]":
-        """Number in `KINDS` of every document."""
-        import numpy as np
-
-        number = {k: i for i, k in enumerate(KINDS)}
-        return np.array(
-            [number[d.kind] for r in self.records for d in r.definitions], dtype=np.uint8
-        )
-
-    @cached_property
     def constants(self) -> "NDArray[np.bool_]":
         """Whether a document is a name bound to a value."""
         found: NDArray[np.bool_] = self.kinds == KINDS.index("constant")
@@ -97,12 +125,12 @@ class Segment:
     @cached_property
     def words(self) -> Postings:
         """Stemmed part of an identifier -> identifiers."""
-        return _split(list(self.idents.terms))
+        return _split(self.idents.term_list)
 
     @cached_property
     def name_words(self) -> Postings:
         """Stemmed part of a qualified name -> documents."""
-        return _split([d.name for r in self.records for d in r.definitions])
+        return _split(self.name_list)
 
     @cached_property
     def path_words(self) -> Postings:
@@ -110,16 +138,14 @@ class Segment:
         return _split([p.replace("\n", " ") for p in self.paths])
 
     @cached_property
-    def by_name(self) -> dict[str, list[int]]:
+    def by_name(self) -> Postings:
         """Last part of a definition's name -> documents."""
-        found: dict[str, list[int]] = {}
-        doc = 0
-        for record in self.records:
-            for definition in record.definitions:
-                if definition.name:
-                    found.setdefault(definition.name.rpartition(".")[2], []).append(doc)
-                doc += 1
-        return found
+        import numpy as np
+
+        lasts = [n.rpartition(".")[2] for n in self.name_list]
+        numbers, terms = _number(lasts)
+        order = np.argsort(numbers, kind="stable").astype(np.int32)
+        return Postings(lambda: terms, _starts(numbers, len(terms)), order)
 
     def word_docs(self, word: str) -> "tuple[Ints, NDArray[np.float32]]":
         """Documents with an identifier that has this part, and how often; a document may repeat."""
@@ -127,10 +153,7 @@ class Segment:
 
         if (known := self._word_cache.get(word)) is not None:
             return known
-        number = self.words.terms.get(word)
-        if number is None:
-            return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
-        at = self.idents.gather(self.words.of(number))
+        at = self.idents.gather(self.words.of(word))
         assert self.idents.counts is not None
         result = self.idents.items[at], self.idents.counts[at].astype(np.float32)
         if len(self._word_cache) > 256:
@@ -138,10 +161,26 @@ class Segment:
         self._word_cache[word] = result
         return result
 
+    def head(self, file: int) -> Head:
+        """Definitions and imports of one file."""
+        known = self._heads.get(file)
+        if known is None:
+            raw = self.heads[int(self.head_at[file]) : int(self.head_at[file + 1])]
+            signatures, imports, modules = read_head(raw)
+            first = int(self.first_doc[file])
+            definitions = tuple(self._definition(first + i, s) for i, s in enumerate(signatures))
+            known = self._heads[file] = Head(definitions, imports, modules)
+        return known
+
+    def _definition(self, doc: int, signature: str) -> Definition:
+        kind = KINDS[self.kinds[doc]]
+        lines = int(self.lines[doc]), int(self.ends[doc])
+        return Definition(self.name_list[doc], kind, *lines, signature)
+
     def symbol(self, doc: int) -> Symbol:
         """The definition of one document."""
         file = int(self.file_of[doc])
-        d = self.records[file].definitions[doc - int(self.first_doc[file])]
+        d = self.head(file).definitions[doc - int(self.first_doc[file])]
         return Symbol(
             path=self.paths[file],
             name=d.name,
@@ -152,50 +191,70 @@ class Segment:
         )
 
 
-def build(files: Sequence[tuple[str, FileRecord]]) -> Segment:
-    """A segment over files in the order given."""
+def build(files: Sequence[tuple[str, str, bytes]]) -> Segment:
+    """A segment over (path, blob id, stored record), in the order given."""
     import numpy as np
 
-    terms: dict[str, int] = {}
-    first = [0]
-    numbers: list[NDArray[np.int64]] = []
-    sizes: list[NDArray[np.int64]] = []
-    counts = array("B")
-    for _, record in files:
-        own = np.fromiter(
-            (terms.setdefault(t, len(terms)) for t in record.terms), np.int64, len(record.terms)
-        )
-        numbers.append(own[np.frombuffer(record.ids, dtype=np.uint32)] if len(own) else own[:0])
-        sizes.append(np.diff(np.frombuffer(record.starts, dtype=np.uint32)).astype(np.int64))
-        counts.extend(record.counts)
-        first.append(first[-1] + len(record.definitions))
-    empty = np.zeros(0, dtype=np.int64)
-    term_of = np.concatenate([empty, *numbers])
-    docs = np.repeat(np.arange(first[-1]), np.concatenate([empty, *sizes]))
-    tally = np.frombuffer(counts, dtype=np.uint8) if len(counts) else np.zeros(0, dtype=np.uint8)
-    lengths = np.bincount(docs, weights=tally, minlength=first[-1]).astype(np.float32)
+    sliced = [parts(data) for _, _, data in files]
+    u4 = np.dtype("<u4")
+
+    def flat(pick: Callable[[Parts], bytes]) -> "NDArray[np.int64]":
+        return np.frombuffer(b"".join(map(pick, sliced)), dtype=u4).astype(np.int64)
+
+    def offsets(sizes: Sequence[int]) -> "NDArray[np.int64]":
+        return np.concatenate([[0], np.cumsum(np.array(sizes, np.int64))]).astype(np.int64)
+
+    own_terms = [p.terms.decode("utf-8", "replace").split("\n") if p.terms else [] for p in sliced]
+    numbers, terms = _number([t for own in own_terms for t in own])
+    n_ids = [len(p.counts) for p in sliced]
+    shift = np.repeat(offsets([len(t) for t in own_terms])[:-1], n_ids)
+    term_of = numbers[flat(lambda p: p.ids) + shift]
+    first = offsets([len(p.kinds) for p in sliced])
+    # Each file's starts begin at 0: differences that leave out the steps between files.
+    steps = np.diff(flat(lambda p: p.starts), append=0)
+    steps = np.delete(steps, np.cumsum([len(p.kinds) + 1 for p in sliced]) - 1) if sliced else steps
+    docs = np.repeat(np.arange(int(first[-1])), steps[: int(first[-1])])
+    tally = np.frombuffer(b"".join(p.counts for p in sliced), dtype=np.uint8)
     order = np.argsort(term_of, kind="stable")
+    names = b"\n".join(p.names for p in sliced)
+    lengths = np.bincount(docs, weights=tally, minlength=int(first[-1])).astype(np.float32)
     return Segment(
-        tuple(p for p, _ in files),
-        tuple(r for _, r in files),
-        np.array(first, dtype=np.int32),
-        Postings(terms, _starts(term_of, len(terms)), docs[order].astype(np.int32), tally[order]),
-        lengths,
+        paths=tuple(p for p, _, _ in files),
+        blobs=tuple(b for _, b, _ in files),
+        first_doc=first.astype(np.int32),
+        generated=np.array([p.generated for p in sliced], dtype=np.uint8),
+        kinds=np.frombuffer(b"".join(p.kinds for p in sliced), dtype=np.uint8),
+        lines=flat(lambda p: p.lines).astype(np.int32),
+        ends=flat(lambda p: p.ends).astype(np.int32),
+        lengths=lengths,
+        idents=Postings(
+            lambda: terms, _starts(term_of, len(terms)), docs[order].astype(np.int32), tally[order]
+        ),
+        heads=b"".join(p.head for p in sliced),
+        head_at=offsets([len(p.head) for p in sliced]),
+        names=lambda: names.decode("utf-8", "replace").split("\n") if files else [],
     )
 
 
-def _starts(sorted_terms: "NDArray[np.int64]", terms: int) -> "Ints":
+def _number(texts: list[str]) -> "tuple[NDArray[np.int64], list[str]]":
+    """A number for every text, equal ones the same, and the texts by number."""
     import numpy as np
 
-    ends = np.cumsum(np.bincount(sorted_terms, minlength=terms))
-    return np.concatenate([[0], ends]).astype(np.int32)
+    known = {t: i for i, t in enumerate(dict.fromkeys(texts))}
+    return np.fromiter(map(known.__getitem__, texts), np.int64, len(texts)), list(known)
+
+
+def _starts(terms: "NDArray[np.int64]", count: int) -> "Ints":
+    import numpy as np
+
+    ends = np.cumsum(np.bincount(terms, minlength=count))
+    starts: Ints = np.concatenate([[0], ends]).astype(np.int32)
+    return starts
 
 
 def _split(texts: list[str]) -> Postings:
     import numpy as np
 
-    owners, numbers, terms = split_all(texts)
-    items = np.array(owners, dtype=np.int32)
-    term_of = np.array(numbers, dtype=np.int64)
+    owners, term_of, terms = split_all(texts)
     order = np.argsort(term_of, kind="stable")
-    return Postings({t: i for i, t in enumerate(terms)}, _starts(term_of, len(terms)), items[order])
+    return Postings(lambda: terms, _starts(term_of, len(terms)), owners[order].astype(np.int32))

@@ -1,14 +1,13 @@
 """The index in memory: which file has which record, in which segment, alive or dead."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tools.index.languages import language_of
-from tools.index.records import FileRecord
 from tools.index.search import View
-from tools.index.segment import Segment, build
+from tools.index.segment import Head, Segment, build
 from tools.types import Symbol
 
 if TYPE_CHECKING:
@@ -43,11 +42,17 @@ class State:
     @cached_property
     def symbols(self) -> int:
         """Number of definitions, files not counted."""
-        return sum(len(self.record(p).definitions) - 1 for p in self.blobs)
+        return self.view.live_docs - len(self.blobs)
 
-    def record(self, path: str) -> FileRecord:
+    def head(self, path: str) -> Head:
         segment, file = self.where[path]
-        return self.segments[segment].records[file]
+        return self.segments[segment].head(file)
+
+    def docs_of(self, path: str) -> int:
+        """Number of documents of a file, its own among them."""
+        segment, file = self.where[path]
+        first = self.segments[segment].first_doc
+        return int(first[file + 1] - first[file])
 
     def first_doc(self, path: str) -> tuple[int, int]:
         """(segment, number of the file's own document)."""
@@ -59,70 +64,78 @@ class State:
         if path not in self.where:
             return ()
         segment, first = self.first_doc(path)
-        count = len(self.record(path).definitions)
+        count = self.docs_of(path)
         return tuple(self.segments[segment].symbol(first + i) for i in range(1, count))
 
     def named(self, last: str) -> list[tuple[int, int]]:
         """Live documents (segment, number) whose name ends in `last`."""
         found = []
         for i, segment in enumerate(self.segments):
-            for doc in segment.by_name.get(last, ()):
+            for doc in segment.by_name.of(last) if last else ():
                 if not self.dead[i][segment.file_of[doc]]:
-                    found.append((i, doc))
+                    found.append((i, int(doc)))
         return found
 
     def using(self, identifier: str) -> list[tuple[int, int]]:
         """Live documents (segment, number) that hold an identifier as written."""
         found = []
         for i, segment in enumerate(self.segments):
-            number = segment.idents.terms.get(identifier)
-            for doc in segment.idents.of(number) if number is not None else ():
+            for doc in segment.idents.of(identifier):
                 if not self.dead[i][segment.file_of[doc]]:
                     found.append((i, int(doc)))
         return found
 
     def changed(
-        self, blobs: Mapping[str, str], records: Mapping[str, FileRecord], gone: Iterable[str]
+        self,
+        blobs: Mapping[str, str],
+        records: Mapping[str, bytes],
+        stored: Callable[[Iterable[str]], Mapping[str, bytes]],
     ) -> "State":
-        """The state after an update: `records` of new and altered files, `gone` files removed."""
+        """The state after an update: `blobs` are all files now.
+
+        `records` holds the stored form of new and altered files; `stored` gives that of others
+        when all have to be put together anew.
+        """
         if not self.segments:
             return _whole(blobs, records)
         base = self.segments[0]
-        overlay = {p: self.record(p) for p, (s, _) in self.where.items() if s > 0}
-        overlay.update(records)
-        for path in gone:
-            overlay.pop(path, None)
-        lost = set(gone) | records.keys()
-        dead = self.dead[0].copy()
-        for path in lost:
-            segment, file = self.where.get(path, (1, 0))
-            if segment == 0:
-                dead[file] = True
-        if len(overlay) > _OVERLAY or int(dead.sum()) > max(4 * _OVERLAY, len(dead) // 10):
-            kept = {p: self.record(p) for p in blobs if p not in records and p in self.where}
-            return _whole(blobs, {**kept, **records})
-        return _layered(blobs, base, dead, overlay)
+        old = zip(base.paths, base.blobs, strict=True)
+        dead = _flags([blobs.get(p) != b for p, b in old])
+        alive = {p for p, gone in zip(base.paths, dead, strict=True) if not gone}
+        beside = [p for p in blobs if p not in alive]
+        if len(beside) > _OVERLAY or int(dead.sum()) > max(4 * _OVERLAY, len(dead) // 10):
+            missing = [p for p in blobs if p not in records]
+            return _whole(blobs, {**stored(missing), **records})
+        missing = [p for p in beside if p not in records]
+        fresh = {p: records[p] for p in beside if p in records}
+        return _layered(blobs, base, dead, {**stored(missing), **fresh})
 
 
-def _whole(blobs: Mapping[str, str], records: Mapping[str, FileRecord]) -> State:
+def _flags(flags: list[bool]) -> "NDArray[np.bool_]":
     import numpy as np
 
-    segment = build(sorted(records.items()))
+    return np.array(flags, dtype=bool)
+
+
+def _segment(blobs: Mapping[str, str], records: Mapping[str, bytes]) -> Segment:
+    return build([(p, blobs[p], data) for p, data in sorted(records.items())])
+
+
+def _whole(blobs: Mapping[str, str], records: Mapping[str, bytes]) -> State:
+    segment = _segment(blobs, records)
     where = {p: (0, i) for i, p in enumerate(segment.paths)}
-    return State(blobs, (segment,), (np.zeros(len(segment.paths), bool),), where)
+    return State(blobs, (segment,), (_flags([False] * len(segment.paths)),), where)
 
 
 def _layered(
     blobs: Mapping[str, str],
     base: Segment,
     dead: "NDArray[np.bool_]",
-    overlay: Mapping[str, FileRecord],
+    overlay: Mapping[str, bytes],
 ) -> State:
-    import numpy as np
-
     where = {p: (0, i) for i, p in enumerate(base.paths) if not dead[i]}
     if not overlay:
         return State(blobs, (base,), (dead,), where)
-    second = build(sorted(overlay.items()))
+    second = _segment(blobs, overlay)
     where.update({p: (1, i) for i, p in enumerate(second.paths)})
-    return State(blobs, (base, second), (dead, np.zeros(len(second.paths), bool)), where)
+    return State(blobs, (base, second), (dead, _flags([False] * len(second.paths))), where)

@@ -108,7 +108,7 @@ class Store:
         with self._open() as db, db:
             db.execute("begin immediate")
             db.executemany(
-                "insert or ignore into record values (?,?,?)",
+                "insert or replace into record values (?,?,?)",
                 ((b, lang, data) for (b, lang), data in records.items()),
             )
             db.executemany(

@@ -7,7 +7,7 @@ from pathlib import Path
 from tools.index import files
 from tools.index.extract import extract, unfit
 from tools.index.languages import language_of
-from tools.index.records import FileRecord, decode, encode
+from tools.index.records import parts
 from tools.index.store import Known, Store, now_ns
 
 __all__ = ["Change", "survey"]
@@ -27,8 +27,8 @@ class Change:
     """The stat cache of every file that was looked at."""
     blobs: Mapping[str, str]
     """Path -> blob id of every file that belongs in the index."""
-    records: Mapping[str, FileRecord]
-    """Of every file whose blob is not the one given before."""
+    records: Mapping[str, bytes]
+    """Stored form, of every file whose blob is not the one given before."""
     gone: tuple[str, ...]
     parsed: int
     skipped: int
@@ -78,7 +78,7 @@ def _records(
     sources: Mapping[str, bytes],
     store: Store,
     progress: Progress | None,
-) -> tuple[dict[str, FileRecord], dict[tuple[str, str], bytes]]:
+) -> tuple[dict[str, bytes], dict[tuple[str, str], bytes]]:
     """Records by path, and the stored form of those that were not stored yet."""
     keys = {p: (blobs[p], language_of(p) or "") for p in wanted}
     stored = _stored(store, set(keys.values()))
@@ -93,18 +93,18 @@ def _records(
                 if files.blob_id(source) != key[0]:  # altered this instant: the next update sees it
                     del keys[path], blobs[path]
                     continue
-            stored[key] = extract(source, key[1])
-            fresh[key] = encode(stored[key])
+            fresh[key] = stored[key] = extract(source, key[1]).encode()
         if progress is not None:
             progress(number + 1, len(missing))
     return {p: stored[k] for p, k in keys.items()}, fresh
 
 
-def _stored(store: Store, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], FileRecord]:
+def _stored(store: Store, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
     found = {}
     for key, data in store.records(keys):
         try:
-            found[key] = decode(data)
-        except (ValueError, IndexError, TypeError, KeyError):
+            parts(data)
+        except ValueError:
             continue  # damaged: parsed again
+        found[key] = data
     return found
