@@ -209,3 +209,22 @@ def test_only_files_and_directories_are_given(tier: Sandbox, tmp_path: Path, kin
 def test_missing_program_is_an_error_of_ours(tier: Sandbox, repo: Path) -> None:
     with pytest.raises(SandboxError, match="no program"):
         tier.run(("no-such-program",), cwd=repo, env={}, limits=Limits(), writable=(repo,))
+
+
+def test_many_at_once_in_one_directory(tier: Sandbox, tmp_path: Path) -> None:
+    """Workers share a scratch copy: the place of `.git` is held until the last has ended."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    root = tmp_path / "plain"
+    root.mkdir()
+
+    def one(number: int) -> CommandResult:
+        script = f"sleep 0.{number}; mkdir .git/hooks; echo {number}"
+        return tier.run(
+            ("/bin/sh", "-c", script), cwd=root, env={}, limits=Limits(), writable=(root,)
+        )
+
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(one, range(1, 7)))
+    assert [r.stdout for r in results] == [b"%d\n" % n for n in range(1, 7)]
+    assert not (root / ".git").exists()

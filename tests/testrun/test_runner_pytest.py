@@ -288,3 +288,18 @@ def test_scratch_copy_wins_over_an_editable_install(make: Callable[..., Path]) -
     assert status(scratch, "auto") == "passed"
     assert status(scratch, "direct") == "passed"  # where the original is within reach
     assert status(original, "auto") == "failed"
+
+
+def test_plugin_switched_off_by_the_repository(runner: MakeRunner) -> None:
+    """Our `-n0` is an unknown option to a suite that turns xdist off."""
+    files = {"pytest.ini": "[pytest]\naddopts = -p no:xdist\n", "test_a.py": "def test_a(): ...\n"}
+    run = runner(files, interpreter=Path(sys.executable)).run()
+    assert (run.status, run.passing) == ("passed", ("test_a.py::test_a",)), run.output
+
+
+def test_suite_that_asks_for_workers_runs_in_one_process(runner: MakeRunner) -> None:
+    pytest.importorskip("xdist")
+    code = "import os\ndef test_a():\n    assert 'PYTEST_XDIST_WORKER' not in os.environ\n"
+    files = {"pytest.ini": "[pytest]\naddopts = -n 2\n", "test_a.py": code}
+    run = runner(files, interpreter=Path(sys.executable)).run()
+    assert (run.status, run.passing) == ("passed", ("test_a.py::test_a",)), run.output

@@ -46,13 +46,18 @@ def _hold(path: Path) -> bool:
         if path in _held:
             _held[path] += 1
             return True
-        if path.is_symlink() or path.exists() or not path.parent.is_dir():
+        if not path.is_symlink() and not path.exists() and path.parent.is_dir():
+            with suppress(FileExistsError):
+                path.mkdir(mode=0o755)
+        if not _is_empty_directory(path):
             return False
-        with suppress(FileExistsError):
-            path.mkdir(mode=0o755)
-            _held[path] = 1
-            return True
-    return False
+        # ours; or of another process of ours, or left by one that was killed: nothing is in it
+        _held[path] = 1
+        return True
+
+
+def _is_empty_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
 def _release(path: Path) -> None:

@@ -76,6 +76,8 @@ class PopenChild:
         """Without reaping: until `returncode` the number cannot be given to another process."""
         if self._process.returncode is not None:
             return True
+        if not hasattr(os, "waitid"):  # macOS
+            return self._process.poll() is not None
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, flags) is not None
 

@@ -49,6 +49,8 @@ class Progress:
     results: Results = field(default_factory=Results)
     died: list[str] = field(default_factory=list)
     last: CommandResult | None = None
+    hang: str = ""
+    """What faulthandler wrote when a test could not be interrupted."""
 
 
 class TestRunner:
@@ -77,7 +79,15 @@ class TestRunner:
         self._interpreter = interpreter
         self._original = original_root.resolve() if original_root else None
         self._environ = dict(environ or {})
-        self._hang = ""
+
+    @property
+    def command(self) -> TestCommand:
+        return self._command
+
+    @property
+    def interpreter(self) -> Path:
+        """The target's Python."""
+        return self._interpreter
 
     def run(
         self,
@@ -159,7 +169,7 @@ class TestRunner:
                 readable=self._readable(lent),
             )
             results = read_report(directory / "report.jsonl")
-            self._hang = read_regular(directory / "hang.txt", 1 << 20).decode(errors="replace")
+            progress.hang = read_regular(directory / "hang.txt", 1 << 20).decode(errors="replace")
             return results
         finally:
             shutil.rmtree(directory, ignore_errors=True)
@@ -208,8 +218,8 @@ class TestRunner:
         """The test during which the process ended: by our deadline, or by its own doing."""
         last = progress.last
         assert last is not None
-        frames = dumped_frames(self._hang, self._root)
-        if last.stopped == "timeout" or "Timeout (" in self._hang:
+        frames = dumped_frames(progress.hang, self._root)
+        if last.stopped == "timeout" or "Timeout (" in progress.hang:
             limit = f"{progress.per_test_s:g} s"
             message = f"Timeout: the test took longer than {limit} and could not be interrupted"
             return TestCase(id=test_id, outcome="timeout", message=message, frames=frames)

@@ -19,6 +19,8 @@ from pointsman_report import (  # type: ignore[import-not-found]
     prepare_paths,
 )
 
+USAGE_ERROR = 4
+
 
 class Plugin:
     """Follows every test through setup, call and teardown."""
@@ -109,6 +111,8 @@ def main(path: str) -> int:
         for flag in given
     ]
     code = int(pytest.main([*config.args, *flags], plugins=[Plugin(config, report)]))
+    if code == USAGE_ERROR and flags:  # a plugin that is installed may have been switched off
+        code = int(pytest.main(config.args, plugins=[Plugin(config, report)]))
     report.write(kind="end", exit=code)
     return code
 
