@@ -44,7 +44,7 @@ def configure(parser: Parser, name: str) -> None:
             sub = add_action(actions, action, text)
             if operand:
                 sub.add_argument(operand, nargs="+")
-        parser.add_argument("-n", "--number", type=int, default=20, help="results (default 20)")
+                sub.add_argument("-n", "--number", type=int, default=20, help="results (20)")
     add_json(parser)
 
 

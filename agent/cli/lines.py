@@ -99,8 +99,11 @@ def _candidates(e: ev.CandidatesTried) -> Iterator[Line]:
 
 
 def _plan(e: ev.PlanReady) -> Iterator[Line]:
-    yield Line("plan", one_line(e.plan.summary, 300), note=f"by {one_line(e.plan.made_by)}")
-    for number, step in enumerate(e.plan.steps, 1):
+    steps = e.plan.steps
+    summary = one_line(e.plan.summary, 300) or _count(len(steps), "step")
+    yield Line("plan", summary, note=f"by {one_line(e.plan.made_by)}")
+    # A single step is shown again at once, when it starts.
+    for number, step in enumerate(steps if len(steps) > 1 else (), 1):
         yield Line("", f"{number}. {step.kind}: {one_line(step.goal, 160)}")
 
 
@@ -114,7 +117,9 @@ def _step(e: ev.StepStarted) -> Iterator[Line]:
 
 
 def _step_done(e: ev.StepFinished) -> Iterator[Line]:
-    if e.status != "done":
+    if e.status == "skipped":  # the route above said why
+        yield Line("", "skipped", "yellow")
+    elif e.status != "done":
         yield Line("", f"{e.status}: {one_line(e.reason, 200)}", "yellow")
 
 

@@ -17,7 +17,10 @@ from agent.cli.tally import Tally
 from agent.sanitize import one_line, plain
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from collections.abc import Iterator
+
+    from rich.console import Console
+    from rich.text import Text
 
 __all__ = ["NoStatus", "Renderer", "Status", "status_for"]
 
@@ -81,7 +84,7 @@ class Renderer:
         if isinstance(event, ev.RunStarted):
             self._title(event)
         for line in lines(event):
-            self.console.print(_row(line))
+            self._line(line)
         if isinstance(event, ev.RunFinished):
             self._status.stop()
             self._close(event)
@@ -94,10 +97,15 @@ class Renderer:
         title = Text(f"{event.task.goal} · {one_line(event.task.root.name, 40)}{commit}", "bold")
         self.console.print(Rule(title, align="left", style="dim"))
         # The user's own words first, then where commands run: with none, nothing is executed.
-        self.console.print(_row(Line("task", one_line(event.task.text, 300))))
+        first = event.task.text.strip().partition("\n")[0]
+        self._line(Line("task", one_line(first, 300)))
         style = "bold red" if event.sandbox in ("direct", "unsandboxed") else ""
         words = "NONE: commands run unconfined" if style else one_line(event.sandbox)
-        self.console.print(_row(Line("sandbox", words, style, f"run {one_line(event.run_id)}")))
+        self._line(Line("sandbox", words, style, f"run {one_line(event.run_id)}"))
+
+    def _line(self, line: Line) -> None:
+        for row in _rows(line, self.console.width, self.console):
+            self.console.print(row, soft_wrap=True)
 
     def _close(self, event: ev.RunFinished) -> None:
         diff = event.outcome.diff
@@ -108,16 +116,18 @@ class Renderer:
         self.console.print(closing(event, self.tally))
 
 
-def _row(line: Line) -> "RenderableType":
-    """A label column of fixed width and the text wrapped beside it."""
-    from rich.table import Table
+def _rows(line: Line, width: int, console: "Console") -> "Iterator[Text]":
+    """A label column of fixed width and the text wrapped beside it, without trailing blanks."""
+    from rich.text import Text
 
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=LABEL, no_wrap=True, justify="right", style="cyan")
-    grid.add_column(overflow="fold")
     text = plain(line.text, line.style)
     if line.note:
         text.append("  ")
         text.append_text(plain(line.note, "dim"))
-    grid.add_row(plain(line.label), text)
-    return grid
+    label = line.label
+    for part in text.wrap(console, max(width - LABEL - 1, 20), overflow="fold"):
+        part.rstrip()
+        row = Text(f"{label:>{LABEL}} ", "cyan")
+        row.append_text(part)
+        yield row
+        label = ""

@@ -1,6 +1,7 @@
 """`agent runs`, `agent diff`, `agent resume`: what was done, and taking it up again."""
 
 import argparse
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,9 @@ def _list(args: argparse.Namespace, found: "tuple[RunSummary, ...]") -> int:
     if args.json:
         for summary in chosen:
             emit(_row(summary))
+        return 0
+    if not chosen:
+        sys.stderr.write("no run of this repository yet\n")
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("run", "when", "goal", "ended", "cost", "task"):

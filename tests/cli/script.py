@@ -96,7 +96,7 @@ MODELS: tuple[ev.Event, ...] = (
     ev.PlanReady(
         plan=Plan(
             summary="The comparison excludes the limit.",
-            steps=(STEP,),
+            steps=(STEP, Step(id="2", kind="test", goal="Add a test at the limit")),
             files_in_scope=("shop/cart.py",),
             acceptance=(RED,),
             made_by="anthropic/claude-opus-5-5",
