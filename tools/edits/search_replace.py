@@ -73,20 +73,21 @@ def _edited(block: Block, now: bytes) -> bytes:
 
 
 def _reading(block: Block, lines: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Where the code holds `=======` lines of its own, the reading whose SEARCH is in the file."""
-    for search, replace in block.readings:
-        count = len(search)
-        if count and any(lines[i : i + count] == search for i in range(len(lines) - count + 1)):
-            return search, replace
-    return block.readings[0]
+    """Where the code holds `=======` lines of its own: the longest SEARCH that is in the file."""
+    there = [r for r in block.readings if r[0] and _holds(lines, r[0])]
+    return max(there, key=lambda r: len(r[0])) if there else block.readings[0]
+
+
+def _holds(lines: tuple[str, ...], part: tuple[str, ...]) -> bool:
+    count = len(part)
+    return any(lines[i : i + count] == part for i in range(len(lines) - count + 1))
 
 
 def _trimmed(
     lines: tuple[str, ...], search: tuple[str, ...], replace: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Without the blank lines models add around a block, unless the file has them there too."""
-    count = len(search)
-    if any(lines[i : i + count] == search for i in range(len(lines) - count + 1)):
+    if _holds(lines, search):
         return search, replace
     while search and not search[0].strip():
         search = search[1:]

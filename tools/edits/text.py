@@ -47,14 +47,12 @@ class Text:
     def replaced(self, start: int, stop: int, new: tuple[str, ...]) -> "Text":
         """Lines `start..stop` (0-based, half open) become `new`.
 
-        A new line that equals the old one at its place keeps that one's end, the others get the
-        file's; a file that did not end in a newline still does not.
+        A new line gets the end of the old one at its place, those beyond the last get its end; a
+        file that did not end in a newline still does not.
         """
         old = self.lines[start:stop]
-        lines = [
-            old[i] if i < len(old) and old[i].text == text and old[i].end else Line(text, self.end)
-            for i, text in enumerate(new)
-        ]
+        ends = [line.end or self.end for line in old] or [self.end]
+        lines = [Line(text, ends[min(i, len(ends) - 1)]) for i, text in enumerate(new)]
         before, after = list(self.lines[:start]), self.lines[stop:]
         if before and lines and not before[-1].end:
             before[-1] = Line(before[-1].text, self.end)

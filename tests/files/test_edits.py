@@ -1,0 +1,446 @@
+"""Edit formats: what models write, what files hold, and what is said when the two do not meet."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tools import edits
+from tools.edits import LineFormat
+from tools.edits.syntax import check_syntax
+from tools.edits.text import decode
+from tools.errors import AmbiguousMatch, EditError, NoMatch, UnparseableEdit
+from tools.types import FileChange, Patch
+
+
+def block(path: str, search: str, replace: str) -> str:
+    return f"{path}\n<<<<<<< SEARCH\n{search}=======\n{replace}>>>>>>> REPLACE\n"
+
+
+def sr(answer: str, **files: bytes) -> dict[str, bytes | None]:
+    return named(answer, {"f.py": b"", **{k.replace("_", "."): v for k, v in files.items()}})
+
+
+def named(
+    answer: str, files: dict[str, bytes], form: str = "search_replace"
+) -> dict[str, bytes | None]:
+    assert form in ("search_replace", "symbol")
+    patch = edits.get("symbol" if form == "symbol" else "search_replace").parse(answer, files.get)
+    for change in patch.changes:
+        assert change.before == files.get(change.path)
+    return {c.path: c.after for c in patch.changes}
+
+
+SOURCE = b"""\
+import os
+
+class A:
+    def one(self):
+        return 1
+
+    def two(self):
+        return 2
+"""
+
+# ------------------------------------------------------------------------------- text
+
+
+@given(st.binary(max_size=80).map(lambda b: b.replace(b"\0", b"\r\n")))
+@settings(max_examples=300, deadline=None)
+def test_text_turns_back_into_its_bytes(data: bytes) -> None:
+    text = decode(data)
+    assert text.encode("f") == data
+    same = text.replaced(0, len(text.lines), tuple(line.text for line in text.lines))
+    assert same.encode("f") == data
+
+
+@given(st.lists(st.sampled_from(["a", "b", ""]), min_size=1, max_size=6), st.data())
+@settings(max_examples=200, deadline=None)
+def test_only_the_replaced_lines_change(words: list[str], data: st.DataObject) -> None:
+    ends = [data.draw(st.sampled_from(["\n", "\r\n"])) for _ in words]
+    source = "".join(w + e for w, e in zip(words, ends, strict=True)).encode()
+    at = data.draw(st.integers(0, len(words) - 1))
+    after = decode(source).replaced(at, at + 1, ("new", "lines")).encode("f")
+    head = "".join(w + e for w, e in zip(words[:at], ends, strict=False)).encode()
+    tail = "".join(w + e for w, e in zip(words[at + 1 :], ends[at + 1 :], strict=True)).encode()
+    assert after.startswith(head + b"new")
+    assert after.endswith(tail)
+    assert after.count(b"\n") == source.count(b"\n") + 1
+
+
+def test_encodings() -> None:
+    declared = "# -*- coding: iso-8859-2 -*-\nx = 'ő'\n".encode("iso-8859-2")
+    assert (decode(declared).encoding, decode(declared).shown[-3]) == ("iso8859-2", "ő")
+    assert decode(b"caf\xe9").shown == "café"
+    assert decode("\ufeffx\r\n".encode()).shown == "x\n"
+    assert decode(b"# coding: rot13\n\xff").encoding == "latin-1"
+    with pytest.raises(EditError, match=r"logo\.png is a binary file"):
+        decode(b"\x89PNG\0", "logo.png")
+
+
+# ------------------------------------------------------------------------------- search/replace
+
+
+def test_an_exact_edit() -> None:
+    answer = block("f.py", "        return 1\n", "        return 10\n")
+    assert sr(answer, f_py=SOURCE) == {"f.py": SOURCE.replace(b"return 1", b"return 10")}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "f.py\n", "`f.py`\n", "**f.py**\n", "### `f.py`:\n", "File: f.py\n", "./f.py\n",
+        "Here is the fix:\n\nf.py\n```python\n", "```python\nf.py\n", "```python f.py\n",
+        "f.py\n\n```\n", '"f.py"\n', "Filename: `f.py`\n```py\n",
+    ],
+)  # fmt: skip
+def test_ways_to_name_the_file(head: str) -> None:
+    answer = head + block("X", "        return 1\n", "        return 3\n")[2:] + "```\nDone.\n"
+    assert sr(answer, f_py=SOURCE) == {"f.py": SOURCE.replace(b"return 1", b"return 3")}
+
+
+def test_paths_with_blanks_and_newlines() -> None:
+    files = {"my dir/a b.py": b"x\n", "odd\nname": b"y\n"}
+    answer = block("my dir/a b.py", "x\n", "X\n") + block('"odd\\nname"', "y\n", "Y\n")
+    assert named(answer, files) == {"my dir/a b.py": b"X\n", "odd\nname": b"Y\n"}
+
+
+def test_several_blocks_and_files() -> None:
+    answer = (
+        block("f.py", "a\n", "A\n")
+        + "\n<<<<<<< SEARCH\nA\nb\n=======\nB\n>>>>>>> REPLACE\n"
+        + block("g.py", "c\n", "")
+        + block("new/h.py", "", "made\n\nlines\n")
+    )
+    assert sr(answer, f_py=b"a\nb\n", g_py=b"c\nd\n") == {
+        "f.py": b"B\n", "g.py": b"d\n", "new/h.py": b"made\n\nlines\n",
+    }  # fmt: skip
+
+
+def test_crlf_bom_latin1_and_a_missing_last_newline_stay() -> None:
+    crlf = SOURCE.replace(b"\n", b"\r\n")
+    answer = block("f.py", "        return 1\n", "        x = 1\n        return x\n")
+    assert sr(answer, f_py=crlf)["f.py"] == crlf.replace(
+        b"        return 1\r\n", b"        x = 1\r\n        return x\r\n"
+    )
+    bom = b"\xef\xbb\xbfa = 1\nb = 2"
+    assert sr(block("f.py", "a = 1\n", "a = 3\n"), f_py=bom)["f.py"] == bom.replace(b"1", b"3")
+    assert sr(block("f.py", "b = 2\n", "b = 3\nc\n"), f_py=bom)["f.py"] == bom[:-1] + b"3\nc"
+    latin = b"name = 'caf\xe9'\nx = 1\n"
+    assert sr(block("f.py", "name = 'café'\nx = 1\n", "name = 'thé'\nx = 1\n"), f_py=latin) == {
+        "f.py": b"name = 'th\xe9'\nx = 1\n"
+    }
+    with pytest.raises(EditError, match=r"latin-1, which has no '€'"):
+        sr(block("f.py", "x = 1\n", "x = '€'\n"), f_py=latin)
+
+
+def test_mixed_line_ends_stay_where_nothing_is_edited() -> None:
+    mixed = b"a\r\nb\nc\r\nd\n"
+    wanted = {"f.py": b"a\r\nB\nc\r\nd\n"}
+    assert sr(block("f.py", "b\n", "B\n"), f_py=mixed) == wanted
+    assert sr(block("f.py", "a\nb\nc\n", "a\nB\nc\n"), f_py=mixed) == wanted
+
+
+def test_trailing_blanks_are_forgiven_and_kept() -> None:
+    source = b"a = 1   \nb = 2\t\nc = 3\n"
+    answer = block("f.py", "a = 1\nb = 2\nc = 3\n", "a = 1\nb = 5\nc = 3\n")
+    assert sr(answer, f_py=source)["f.py"] == b"a = 1   \nb = 5\nc = 3\n"
+
+
+@pytest.mark.parametrize(
+    ("search", "replace"),
+    [
+        ("def one(self):\n    return 1\n", "def one(self):\n    if self:\n        return 3\n"),
+        (
+            "            def one(self):\n                return 1\n",
+            "            def one(self):\n                if self:\n                    return 3\n",
+        ),
+        ("\tdef one(self):\n\t\treturn 1\n", "\tdef one(self):\n\t\tif self:\n\t\t\treturn 3\n"),
+        ("  def one(self):\n    return 1\n", "  def one(self):\n    if self:\n      return 3\n"),
+    ],
+)
+def test_an_indentation_that_is_off_is_shifted(search: str, replace: str) -> None:
+    wanted = SOURCE.replace(b"return 1\n", b"if self:\n            return 3\n")
+    assert sr(block("f.py", search, replace), f_py=SOURCE) == {"f.py": wanted}
+
+
+def test_blank_lines_around_a_block_are_forgiven() -> None:
+    answer = block("f.py", "\n        return 1\n\n\n", "\n        return 7\n\n\n")
+    assert sr(answer, f_py=SOURCE) == {"f.py": SOURCE.replace(b"return 1", b"return 7")}
+
+
+def test_a_near_match_keeps_what_the_model_misremembered() -> None:
+    source = (
+        b"def total(values, start=0):\n    # the running total, oh yes\n    result = start\n"
+        b"    for value in values:\n        result -= value\n    return result\n"
+    )
+    search = (
+        "def total(values, start=0):\n    # the running total, oh well\n    result = start\n"
+        "    for value in values:\n        result -= value\n    return result\n"
+    )
+    answer = block("f.py", search, search.replace("-=", "+="))
+    assert sr(answer, f_py=source) == {"f.py": source.replace(b"-=", b"+=")}
+
+
+def test_two_near_matches_are_none() -> None:
+    one = b"def alpha(values):\n    total = compute(values)\n    return total + 1\n"
+    source = one + b"\n\n" + one.replace(b"alpha", b"alphb")
+    search = "def alphc(values):\n    total = compute(values)\n    return total + 1\n"
+    with pytest.raises(NoMatch, match="nearest lines"):
+        sr(block("f.py", search, search.replace("1", "2")), f_py=source)
+
+
+def test_one_different_line_is_not_near() -> None:
+    """Nine equal lines do not make up for one that says something else."""
+    source = "".join(f"    value_{i} = compute({i})\n" for i in range(12))
+    search = source.replace("value_5 = compute(5)", "raise SystemExit from None")
+    with pytest.raises(NoMatch):
+        sr(block("f.py", search, "pass\n"), f_py=source.encode())
+
+
+def test_what_is_said_of_lines_that_are_not_there() -> None:
+    with pytest.raises(NoMatch) as caught:
+        sr(block("f.py", "    def won(self):\n        return one\n", "pass\n"), f_py=SOURCE)
+    assert "nearest lines are:\n4:     def one(self):\n5:         return 1\n" in str(caught.value)
+    with pytest.raises(NoMatch, match="Nothing in its 8 lines"):
+        sr(block("f.py", "§§§§§\n", "pass\n"), f_py=SOURCE)
+
+
+def test_what_is_said_of_lines_that_are_there_twice() -> None:
+    with pytest.raises(AmbiguousMatch, match="2 times, at lines 1, 3"):
+        sr(block("f.py", "x\n", "y\n"), f_py=b"x\ny\nx\n")
+
+
+def test_code_that_holds_dividers() -> None:
+    source = b"Title\n=======\n\ntext\n"
+    answer = block("f.py", "Title\n=======\n", "Better\n=======\n")
+    assert sr(answer, f_py=source) == {"f.py": b"Better\n=======\n\ntext\n"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        ("I would change line 3.", UnparseableEdit, "no search/replace block"),
+        (block("f.py", "a\n", "b\n")[:-16], UnparseableEdit, "cut off"),
+        ("f.py\n<<<<<<< SEARCH\na\n>>>>>>> REPLACE\n", UnparseableEdit, "no `=======` line"),
+        ("<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n", UnparseableEdit, "no file path"),
+        (block("g.py", "a\n", "b\n"), NoMatch, "does not exist"),
+        (block("f.py", "", "b\n"), NoMatch, "exists already"),
+        (block("f.py", "a\n", "a\n"), EditError, "no change"),
+    ],
+)
+def test_answers_that_are_refused(answer: str, error: type[EditError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        sr(answer, f_py=b"a\n")
+
+
+def test_an_empty_file_can_be_filled() -> None:
+    assert sr(block("f.py", "", "x = 1\n"), f_py=b"") == {"f.py": b"x = 1\n"}
+
+
+# ------------------------------------------------------------------------------- line
+
+
+def line(answer: str, source: bytes = b"a\nb\nc\nd\ne\n", first: int = 2, last: int = 4) -> bytes:
+    patch = LineFormat("f.py", first, last).parse(answer, {"f.py": source}.get)
+    assert patch.changes[0].after is not None
+    return patch.changes[0].after
+
+
+@pytest.mark.parametrize(
+    ("answer", "after"),
+    [
+        ("L1\nB", b"a\nB\nc\nd\ne\n"),
+        ("L1\nB\n", b"a\nB\nc\nd\ne\n"),
+        ("L3\n    x\n\n    y\n", b"a\nb\nc\n    x\n\n    y\ne\n"),
+        ("L2", b"a\nb\nd\ne\n"),
+        ("L1-L3\nx\n", b"a\nx\ne\n"),
+        ("L1-3\n", b"a\ne\n"),
+        ("L1\nx\n---\nL3\ny\n", b"a\nx\nc\ny\ne\n"),
+        ("L3\ny\n---\nL1\nx\n", b"a\nx\nc\ny\ne\n"),
+        ("L1\n---\nx\n", b"a\n---\nx\nc\nd\ne\n"),
+        (">2\nx", b"a\nb\nx\nd\ne\n"),
+    ],
+)
+def test_line_answers(answer: str, after: bytes) -> None:
+    assert line(answer) == after
+
+
+def test_line_numbers_are_those_shown() -> None:
+    assert line("L1\nE", first=5, last=5) == b"a\nb\nc\nd\nE\n"
+    assert line("L2\nB", b"a\r\nb\r\nc", first=1, last=3) == b"a\r\nB\r\nc"
+    assert line("L3\nC\nD", b"a\r\nb\r\nc", first=1, last=3) == b"a\r\nb\r\nC\r\nD"
+    assert line("L1\né", b"\xef\xbb\xbfa\nb", first=1, last=2) == b"\xef\xbb\xbf\xc3\xa9\nb"
+    assert line("L1\n\xe9", b"\xe8\nb\n", first=1, last=2) == b"\xe9\nb\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        ("OK", EditError, "no change"),
+        ("OK\n", EditError, "no change"),
+        ("L1\nb\n", EditError, "no change"),
+        ("L4\nx\n", NoMatch, "lines L1 to L3 were shown"),
+        ("L0\nx\n", NoMatch, "lines L1 to L3"),
+        ("L3-L2\nx\n", NoMatch, "lines L1 to L3"),
+        ("return x", UnparseableEdit, "not a line number"),
+        ("", UnparseableEdit, "empty"),
+        ("L1-L2\nx\n---\nL2\ny\n", UnparseableEdit, "same line"),
+    ],
+)
+def test_line_answers_that_are_refused(answer: str, error: type[EditError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        line(answer)
+
+
+def test_the_line_format_needs_its_span() -> None:
+    with pytest.raises(ValueError, match="span"):
+        edits.get("line")
+    with pytest.raises(ValueError, match="span"):
+        LineFormat("f", 3, 2)
+    with pytest.raises(NoMatch, match="does not exist"):
+        LineFormat("f", 1, 1).parse("L1\nx", lambda path: None)
+
+
+# ------------------------------------------------------------------------------- symbol
+
+MODULE = b'''\
+import os
+LIMIT = 3
+
+
+@decorated(1)
+def top(x):
+    """Doc."""
+    return x
+
+
+class A:
+    size: int = 1
+
+    @property
+    def v(self):
+        return 1
+
+    @v.setter
+    def v(self, value):
+        pass
+
+    async def go(self):
+        text = """
+  kept
+"""
+        return text
+
+
+if os:
+    def twice(): pass
+else:
+    def twice(): return 1
+'''
+
+
+def symbol(address: str, code: str, source: bytes = MODULE) -> bytes:
+    after = named(f"{address}\n```python\n{code}```\n", {"f.py": source}, "symbol")["f.py"]
+    assert after is not None
+    return after
+
+
+def test_a_function_with_its_decorators_is_replaced() -> None:
+    old = MODULE[MODULE.index(b"@decorated") : MODULE.index(b"\n\nclass A")]
+    new = "def top(x, y):\n    return y\n"
+    assert symbol("f.py::top", new) == MODULE.replace(old, new.encode())
+
+
+@pytest.mark.parametrize("indent", ["", "    ", "        "])
+def test_a_method_is_indented_to_fit(indent: str) -> None:
+    code = ["async def go(self):", "    if self:", "        return 5"]
+    after = symbol("`f.py::A.go`", "".join(f"{indent}{line}\n" for line in code))
+    start = MODULE.index(b"    async def go")
+    stop = MODULE.index(b"\n\nif os")
+    assert after == (
+        MODULE[:start]
+        + b"    async def go(self):\n        if self:\n            return 5\n"
+        + MODULE[stop:]
+    )
+
+
+def test_the_inside_of_a_string_keeps_its_blanks() -> None:
+    code = 'async def go(self):\n    text = """\n  kept\n"""\n    return text + "!"\n'
+    assert symbol("f.py::A.go", code) == MODULE.replace(b"return text", b'return text + "!"')
+
+
+def test_decorators_tell_a_property_from_its_setter() -> None:
+    code = "@v.setter\ndef v(self, value):\n    self.x = value\n"
+    assert symbol("f.py::A.v", code) == MODULE.replace(
+        b"        pass\n", b"        self.x = value\n"
+    )
+    with pytest.raises(AmbiguousMatch, match=r"defines A\.v 2 times, at lines 14, 18"):
+        symbol("f.py::A.v", "def v(self):\n    return 2\n")
+    with pytest.raises(AmbiguousMatch, match="twice 2 times"):
+        symbol("f.py::twice", "def twice():\n    return 2\n")
+
+
+def test_constants_and_whole_classes() -> None:
+    assert symbol("f.py::LIMIT", "LIMIT = 4\n") == MODULE.replace(b"LIMIT = 3", b"LIMIT = 4")
+    assert symbol("f.py::A.size", "size: int = 2\n") == MODULE.replace(b"int = 1", b"int = 2")
+    after = symbol("f.py::A", "class A:\n    pass\n")
+    assert b"class A:\n    pass\n\n\nif os:" in after
+
+
+def test_crlf_symbols() -> None:
+    source = MODULE.replace(b"\n", b"\r\n")
+    after = symbol("f.py::A.v", "@property\ndef v(self):\n    return 2\n", source)
+    assert after == source.replace(b"return 1\r\n\r\n    @v", b"return 2\r\n\r\n    @v")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        ("f.py::A.gone\n```\ndef gone(self): pass\n```", NoMatch, r"It defines: .*A\.go"),
+        ("g.py::A\n```\nclass A: pass\n```", NoMatch, "does not exist"),
+        ("f.py::top\n```\ndef other(): pass\n```", UnparseableEdit, "must hold the definition"),
+        ("f.py::top\n```\ndef top(): pass\nx = 1\n```", UnparseableEdit, "nothing else"),
+        ("f.py::top\n```\ndef top(:\n```", UnparseableEdit, "line 1: def top"),
+        ("f.py::top\n```\ndef top(): pass\n", UnparseableEdit, "cut off"),
+        ("f.py::top\ndef top(): pass\n", UnparseableEdit, "no ``` fence"),
+        ("def top(): pass\n", UnparseableEdit, "no definition"),
+        ("f.py::LIMIT\n```\nLIMIT = 3\n```", EditError, "no change"),
+    ],
+)
+def test_symbol_answers_that_are_refused(answer: str, error: type[EditError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        named(answer, {"f.py": MODULE}, "symbol")
+
+
+def test_a_shared_line_or_a_broken_file_is_refused() -> None:
+    with pytest.raises(EditError, match="shares a line"):
+        symbol("f.py::b", "b = 3\n", b"a = 1; b = 2\n")
+    with pytest.raises(EditError, match="shares a line"):
+        symbol("f.py::a", "a = 3\n", b"a = 1; b = 2\n")
+    with pytest.raises(EditError, match="not valid Python"):
+        symbol("f.py::a", "a = 3\n", b"a = = 1\n")
+
+
+# ------------------------------------------------------------------------------- syntax
+
+
+def change(before: bytes | None, after: bytes | None, path: str = "f.py") -> Patch:
+    return Patch(changes=(FileChange(path=path, before=before, after=after),))
+
+
+def test_an_edit_that_breaks_a_file_is_told_where() -> None:
+    with pytest.raises(UnparseableEdit) as caught:
+        check_syntax(change(b"a = 1\n", b"x = 1\ndef f(:\n    pass\n"))
+    assert "f.py is not valid Python" in str(caught.value)
+    assert "> 2: def f(:" in str(caught.value)
+    with pytest.raises(UnparseableEdit):
+        check_syntax(change(None, b"(\n"))
+    with pytest.raises(UnparseableEdit):
+        check_syntax(change(b"", b"(" * 5000 + b")" * 5000))
+
+
+def test_what_syntax_is_not_asked_of() -> None:
+    check_syntax(change(b"print 1\n", b"print 2\n"))  # broken before: another Python
+    check_syntax(change(b"{", b"((", "f.json"))
+    check_syntax(change(b"a", None))
+    check_syntax(change(b"a = 1\n", b"a = '\\d'\n"))  # a warning is no error
