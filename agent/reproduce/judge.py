@@ -1,0 +1,119 @@
+"""Whether a drafted test fails for the reason the issue gives, and passes afterwards."""
+
+import re
+from pathlib import PurePosixPath
+
+from agent.reproduce.types import Accepted, Draft, Rejected
+from tools.types import TestCase, TestRun
+
+__all__ = ["judge", "judge_after"]
+
+_TYPE = re.compile(r"^(?:E\s+)?((?:[A-Za-z_]\w*\.)*[A-Z]\w*)(?::|$)", re.MULTILINE)
+_OWN_FAULTS = frozenset(
+    {
+        "NameError",
+        "UnboundLocalError",
+        "ImportError",
+        "ModuleNotFoundError",
+        "SyntaxError",
+        "IndentationError",
+        "AttributeError",
+    }
+)
+"""Raised in the draft's own frame they say that the draft is wrong, not the code."""
+_FAILED = ("failed", "error", "timeout")
+
+
+def judge(before: TestRun, draft: Draft) -> Accepted | Rejected:
+    """Judge a run of the draft on the unchanged code."""
+    found = _cases(before, draft)
+    if isinstance(found, Rejected):
+        return found
+    red = [c for c in found if c.outcome in _FAILED]
+    if not red:
+        return Rejected(reason="the drafted test passes already: it does not show the problem")
+    for case in red:
+        wrong = _not_the_reason(case, draft)
+        if wrong:
+            return Rejected(reason=wrong)
+    return Accepted(tests=tuple(c.id for c in red), evidence=_last_line(red[0].message))
+
+
+def judge_after(after: TestRun, draft: Draft) -> Accepted | Rejected:
+    """Judge a run of the draft on the changed code: every test of it must pass."""
+    found = _cases(after, draft)
+    if isinstance(found, Rejected):
+        return found
+    for case in found:
+        if case.outcome != "passed":
+            return Rejected(reason=f"still {case.outcome}: {_last_line(case.message)}")
+    if {_name(c) for c in found} < set(draft.tests):
+        return Rejected(reason="not every drafted test ran")
+    return Accepted(tests=tuple(c.id for c in found), evidence="the drafted tests pass")
+
+
+def _cases(run: TestRun, draft: Draft) -> list[TestCase] | Rejected:
+    if run.status == "infra":
+        return Rejected(reason="the drafted test could not be run (infrastructure)")
+    found = [c for c in run.cases if _name(c) in draft.tests]
+    if not found and run.status == "collection_error":
+        return Rejected(reason=f"the drafted test cannot be collected: {_last_line(run.output)}")
+    if not found:
+        return Rejected(reason=f"the drafted test did not run (status {run.status})")
+    return found
+
+
+def _name(case: TestCase) -> str:
+    tail = case.id.rsplit("::", 1)[-1] if "::" in case.id else case.id.rsplit(".", 1)[-1]
+    return tail.split("[", 1)[0]
+
+
+def _not_the_reason(case: TestCase, draft: Draft) -> str:
+    """Empty if the failure is the stated one, else what it is instead."""
+    if case.outcome == "timeout":
+        hangs = draft.reason.kind == "any"
+        return "" if hangs else "the drafted test did not end in time; the issue states no hang"
+    raised = exception_of(case.message)
+    inside = _in_draft(case)
+    reason = draft.reason
+    if inside and raised in _OWN_FAULTS and raised != reason.exception:
+        return f"the drafted test itself is wrong: {_last_line(case.message)}"
+    if case.outcome == "error" and inside:
+        return f"the drafted test cannot be set up: {_last_line(case.message)}"
+    if reason.kind == "value" and not (raised == "AssertionError" and inside):
+        return f"it fails with {raised or 'an unknown error'}, not with the value the issue gives"
+    if reason.kind == "raises" and reason.exception not in ("", raised):
+        return f"it fails with {raised}, the issue says {reason.exception}"
+    if reason.kind == "silent" and not _did_not_raise(case, inside):
+        return f"it fails with {raised}, but not because {reason.exception} is missing"
+    if reason.kind == "any" and inside and raised != "AssertionError":
+        if not _did_not_raise(case, inside):
+            return f"the drafted test itself raises {raised}"
+    return ""
+
+
+def _did_not_raise(case: TestCase, inside: bool) -> bool:
+    return "DID NOT RAISE" in case.message or not inside
+
+
+def _in_draft(case: TestCase) -> bool:
+    """Whether the innermost frame is the draft's own; without frames we must assume it."""
+    if not case.frames:
+        return True
+    return PurePosixPath(case.frames[-1].path).name == PurePosixPath(case.id.split("::")[0]).name
+
+
+def exception_of(message: str) -> str:
+    """Bare name of the exception type a failure message names; empty if it names none."""
+    text = message.strip()
+    if text.startswith(("assert ", "E   assert ", "E       assert ")):
+        return "AssertionError"
+    found = _TYPE.findall(text)
+    if found:
+        return str(found[0]).rsplit(".", 1)[-1]
+    return "AssertionError" if re.search(r"^E?\s*assert ", text, re.MULTILINE) else ""
+
+
+def _last_line(text: str) -> str:
+    lines = [x.strip() for x in text.strip().splitlines() if x.strip()]
+    return lines[0][:300] if lines else ""
