@@ -5,15 +5,17 @@ Everything else that passes the same tests is a rival: only a person, a model or
 decide between them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tools.enumerate import apply, normal_form
-from tools.types import Candidate, FileReader
+from tools.types import Candidate
 
 __all__ = ["group", "near"]
 
 
-def group(candidates: Sequence[Candidate], read: FileReader) -> tuple[tuple[Candidate, ...], ...]:
+def group(
+    candidates: Sequence[Candidate], read: Callable[[str], bytes | None]
+) -> tuple[tuple[Candidate, ...], ...]:
     """Candidates by meaning, in order of their first members. `read` gives the unedited files."""
     groups: dict[str, list[Candidate]] = {}
     for candidate in candidates:

@@ -23,7 +23,7 @@ from tools.enumerate import apply
 from tools.errors import SandboxError
 from tools.quicktry import BatchResult
 from tools.rivals import group, near
-from tools.types import Candidate, FileChange, FileReader, Patch, TestRun
+from tools.types import Candidate, FileChange, Patch, TestRun
 
 __all__ = ["Runner", "Space", "Trial", "Validation", "collect", "no_worse", "validate"]
 
@@ -206,6 +206,8 @@ def validate(
     )
     trials: dict[Candidate, Trial] = {}
     spaces = [make_workspace(n) for n in range(workers)] if order and failing else []
+    # Read now: the copies are being edited while results come in.
+    read = {c.path: spaces[0].read(c.path) for c in order if spaces}.get
     stopped: StoppedBy = "exhausted"
     with _threads(search, spaces) as start:
         running = {start(space): space for space in spaces}
@@ -216,19 +218,14 @@ def validate(
                 for trial in future.result():
                     trials[trial.candidate] = trial
                     yield trial
-                stopped = search.over() or _enough(order, trials, spaces[0].read) or "exhausted"
+                stopped = search.over() or _enough(order, trials, read) or "exhausted"
                 if search.todo and stopped == "exhausted":
                     running[start(space)] = space
             # A worker that gave candidates back may have left others idle: wake them.
             idle = [s for s in spaces if s not in running.values()]
             if search.todo and stopped == "exhausted":
                 running.update({start(space): space for space in idle})
-    read = spaces[0].read if spaces else _nothing
     return _summary(search, order, trials, stopped, monotonic() - started, read)
-
-
-def _nothing(path: str) -> bytes | None:
-    return None
 
 
 Start = Callable[[Space], "Future[list[Trial]]"]
@@ -354,7 +351,7 @@ def _edited(space: Space, candidate: Candidate) -> Iterator[bool]:
 
 
 def _enough(
-    order: Sequence[Candidate], trials: dict[Candidate, Trial], read: FileReader
+    order: Sequence[Candidate], trials: dict[Candidate, Trial], read: Callable[[str], bytes | None]
 ) -> StoppedBy | None:
     found = _plausible(order, trials)
     groups = group(found, read) if found else ()
@@ -381,7 +378,7 @@ def _summary(
     trials: dict[Candidate, Trial],
     stopped: StoppedBy,
     duration_s: float,
-    read: FileReader,
+    read: Callable[[str], bytes | None],
 ) -> Validation:
     found = _plausible(order, trials)
     groups = group(found, read) if found else ()

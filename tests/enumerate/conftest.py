@@ -1,5 +1,6 @@
 """A real repository in a directory, a real pytest in a process: the smallest runner there is."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -60,7 +61,13 @@ class PlainRunner:
         argv += ["-x"] if fail_fast else []
         try:
             done = subprocess.run(
-                argv, cwd=self.root, capture_output=True, text=True, timeout=timeout_s, check=False
+                argv,
+                cwd=self.root,
+                env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return TestRun(

@@ -42,6 +42,7 @@ def test_mean_of_two():
 def test_spread():
     assert spread([4, 1, 9]) == 8
 """
+BARE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 MakeLab = Callable[[dict[str, str]], Any]
 
 
@@ -52,7 +53,9 @@ def suspects(path: str, *lines: int) -> tuple[Suspect, ...]:
 
 
 def server(command: TestCommand = COMMAND) -> ForkServer:
-    return ForkServer(sandbox=DirectExecution(), interpreter=Path(sys.executable), command=command)
+    return ForkServer(
+        sandbox=DirectExecution(), interpreter=Path(sys.executable), command=command, env=BARE
+    )
 
 
 def search(
@@ -217,7 +220,7 @@ def test_falls_back_when_the_server_cannot_reproduce(lab: MakeLab) -> None:
         sandbox=DirectExecution(),
         interpreter=Path(sys.executable),
         command=COMMAND,
-        env={"RUNNER": "1"},
+        env={"RUNNER": "1", **BARE},
     )
     given = [
         Candidate(

@@ -18,10 +18,10 @@ import ast
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from tools.enumerate import additions, calls, constants, names, statements, values
 from tools.enumerate.code import Code, Edit, FunctionNode
+from tools.enumerate.normal import Normal, normal_form
 from tools.enumerate.operator import Operator
 from tools.types import Candidate, Suspect
 
@@ -105,8 +105,7 @@ def _rank(code: Code, lines: dict[int, float]) -> list[_Unit]:
     scores: dict[ast.stmt, float] = {}
     for node in ast.walk(code.tree):
         if isinstance(node, ast.stmt) and not _is_docstring(node):
-            first, last = _own_lines(node)
-            own = [lines[n] for n in range(first, last + 1) if n in lines]
+            own = [lines[n] for n in _own_lines(node) if n in lines]
             if own:
                 scores[node] = max(own)
     for node, score in list(scores.items()):
@@ -120,12 +119,14 @@ def _rank(code: Code, lines: dict[int, float]) -> list[_Unit]:
     return units
 
 
-def _own_lines(node: ast.stmt) -> tuple[int, int]:
-    """First and last line of a statement's own expressions, nested blocks left out."""
+def _own_lines(node: ast.stmt) -> Iterator[int]:
+    """Lines of a statement's own expressions, nested blocks left out, `except` lines included."""
     body = getattr(node, "body", None)
+    last = node.end_lineno or node.lineno
     if isinstance(body, list) and body and isinstance(body[0], ast.stmt):
-        return node.lineno, max(node.lineno, body[0].lineno - 1)
-    return node.lineno, node.end_lineno or node.lineno
+        last = max(node.lineno, body[0].lineno - 1)
+    yield from range(node.lineno, last + 1)
+    yield from (h.lineno for h in getattr(node, "handlers", ()))
 
 
 def _is_docstring(node: ast.stmt) -> bool:
@@ -137,6 +138,9 @@ def _related(code: Code, node: ast.stmt) -> Iterator[ast.stmt]:
     around = code.function(node)
     if around is not None:
         yield around
+    parent = code.parents.get(node)
+    if isinstance(parent, ast.Try):
+        yield parent
     used = {n.id for n in _own_nodes(node) if isinstance(n, ast.Name)}
     for top in code.tree.body:
         if isinstance(top, ast.Assign | ast.AnnAssign):
@@ -203,11 +207,15 @@ def _candidate(
     if region is None:
         return None
     if region not in seen:
-        seen[region] = {ast.dump(_reparse(code, region, None) or region)}
+        seen[region] = {_normal_dump(_reparse(code, region, None) or region)}
     tree = _reparse(code, region, edit)
-    if tree is None or (dump := ast.dump(tree)) in seen[region] or not _compiles(tree):
+    if tree is None or not _compiles(tree):
         return None
-    seen[region].add(dump)
+    # Synonyms (`x - 1 + 1`, `x`) would only cost runs and look like rivals.
+    form = _normal_dump(tree)
+    if form in seen[region]:
+        return None
+    seen[region].add(form)
     return _as_lines(code, op, edit, unit.suspicion)
 
 
@@ -257,46 +265,8 @@ def _as_lines(code: Code, op: Operator, edit: Edit, suspicion: float) -> Candida
     )
 
 
-# --------------------------------------------------------------------------- same meaning
-
-
-class _Normal(ast.NodeTransformer):
-    """Writes the commonest synonyms one way: `not a == b`, `b > a`, `x + -1`."""
-
-    _flip: ClassVar[dict[type[ast.cmpop], type[ast.cmpop]]] = {ast.Gt: ast.Lt, ast.GtE: ast.LtE}
-    _opposite: ClassVar[dict[type[ast.cmpop], type[ast.cmpop]]] = {
-        ast.Eq: ast.NotEq,
-        ast.NotEq: ast.Eq,
-        ast.Is: ast.IsNot,
-        ast.IsNot: ast.Is,
-        ast.In: ast.NotIn,
-        ast.NotIn: ast.In,
-    }
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
-        self.generic_visit(node)
-        inner = node.operand
-        if isinstance(node.op, ast.Not) and isinstance(inner, ast.Compare) and len(inner.ops) == 1:
-            opposite = self._opposite.get(type(inner.ops[0]))
-            if opposite is not None:
-                return ast.Compare(inner.left, [opposite()], inner.comparators)
-        return node
-
-    def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        self.generic_visit(node)
-        if len(node.ops) == 1:
-            flipped = self._flip.get(type(node.ops[0]))
-            if flipped is not None:
-                return ast.Compare(node.comparators[0], [flipped()], [node.left])
-            if isinstance(node.ops[0], ast.Eq | ast.NotEq):
-                pair = sorted((node.left, node.comparators[0]), key=ast.dump)
-                return ast.Compare(pair[0], node.ops, [pair[1]])
-        return node
-
-
-def normal_form(source: bytes) -> str:
-    """A string that is equal for files which differ only in spelling. Raises SyntaxError."""
-    return ast.dump(_Normal().visit(ast.parse(source)))
+def _normal_dump(tree: ast.AST) -> str:
+    return ast.dump(Normal().visit(tree))
 
 
 def operators_by_tier(table: Iterable[Operator] = OPERATORS) -> dict[int, tuple[str, ...]]:

@@ -14,8 +14,10 @@ def integer(code: Code, node: ast.AST) -> Iterator[Edit]:
     """An integer constant one up or down; 0 and 1 exchanged."""
     if _is_number(node) and isinstance(node, ast.Constant) and isinstance(node.value, int):
         value = int(node.value)
-        for new in dict.fromkeys((value - 1, value + 1)):
-            if new >= 0:
+        # `x - 0` is left to `bound-drop`, which writes it as people do.
+        least = 1 if isinstance(code.parents.get(node), ast.BinOp) else 0
+        for new in (value - 1, value + 1):
+            if new >= least:
                 yield code.replace(node, str(new))
         if value == 0:
             yield code.replace(node, "-1" if _takes_sign(code, node) else "(-1)")
@@ -30,11 +32,12 @@ def number(code: Code, node: ast.AST) -> Iterator[Edit]:
     if isinstance(value, int | float):
         text = code.source(node)
         yield code.replace(node, f"-{text}" if _takes_sign(code, node) else f"(-{text})")
+        inner = isinstance(code.parents.get(node), ast.BinOp)
         options: list[float] = [0, 1, 2, value * 2, value * 10]
         options.append(value // 2 if isinstance(value, int) else value / 2)
         options.append(value // 10 if isinstance(value, int) else value / 10)
         for new in dict.fromkeys(options):
-            if new != value and abs(new) < 1e18:
+            if new != value and abs(new) < 1e18 and not (new == 0 and inner):
                 yield code.replace(node, repr(new))
         if isinstance(value, int):
             yield code.replace(node, "None")
