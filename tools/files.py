@@ -65,8 +65,11 @@ class Tree:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
                 return None
             raise
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            return None
         with os.fdopen(handle, "rb") as file:
-            return file.read() if stat.S_ISREG(os.fstat(handle).st_mode) else None
+            return file.read()
 
     def attributes(self, path: str) -> Attributes | None:
         """Of a regular file that may be replaced; None when nothing is there.
