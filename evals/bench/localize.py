@@ -131,7 +131,7 @@ def measure(
     for name, weights in VARIANTS.items():
         used = evidence if weights.commit else {}
         hits = []
-        for scored in rank(state.view, query, _DEEP, weights, used, state.text_files):
+        for scored in rank(state.view, query, _DEEP, weights, used):
             symbol = state.segments[scored.segment].symbol(scored.doc)
             hits.append((symbol.path, symbol.name, symbol.kind))
         named = [(p, n) for p, n, k in hits if k in ("function", "method")]

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tools.index.languages import is_test, is_vendored, language_of
+from tools.index.languages import language_of
 from tools.index.records import KINDS
+from tools.index.segment import FOREIGN, TEST
 from tools.index.state import State
 from tools.types import Symbol
 
@@ -159,8 +160,7 @@ def _start(state: State) -> "NDArray[np.float64]":
     for path in state.blobs:
         segment, first = state.first_doc(path)
         at = state.view.offsets[segment] + first
-        share = 0.05 if is_test(path) else 1.0
-        generated = state.segments[segment].generated[state.where[path][1]]
-        share *= 0.05 if is_vendored(path) or generated else 1.0
+        mark = int(state.segments[segment].marks[state.where[path][1]])
+        share = (0.05 if mark & TEST else 1.0) * (0.05 if mark & FOREIGN else 1.0)
         start[at : at + state.docs_of(path)] = share
     return start / max(float(start.sum()), 1e-12)

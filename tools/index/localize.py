@@ -20,7 +20,7 @@ _SIGNATURE_TOKENS = 6
 
 def search(state: State, text: str, limit: int) -> tuple[Hit, ...]:
     query = queries.parse(text)
-    scored = rank(state.view, query, limit, _SEARCH, {}, state.text_files)
+    scored = rank(state.view, query, limit, _SEARCH, {})
     return tuple(_hit(state, s, query) for s in scored)
 
 
@@ -29,7 +29,7 @@ def localize(
 ) -> tuple[Hit, ...]:
     """`commits`: evidence by path from similar past commits, 0 to 1."""
     query = queries.parse(text)
-    scored = rank(state.view, query, limit, _LOCALIZE, commits or {}, state.text_files)
+    scored = rank(state.view, query, limit, _LOCALIZE, commits or {})
     return tuple(_hit(state, s, query) for s in scored)
 
 
@@ -99,7 +99,7 @@ def ranked_symbols(
 
 def _by_query(state: State, text: str, most: int, commits: Mapping[str, float]) -> Iterator[Symbol]:
     query = queries.parse(text)
-    for scored in rank(state.view, query, most, _LOCALIZE, commits, state.text_files):
+    for scored in rank(state.view, query, most, _LOCALIZE, commits):
         symbol = state.segments[scored.segment].symbol(scored.doc)
         yield from (symbol,) if symbol.name else islice(_top_level(state, symbol.path), 3)
 

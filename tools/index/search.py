@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING
 
-from tools.index.languages import is_test, is_vendored
 from tools.index.query import Query
-from tools.index.segment import Segment
+from tools.index.segment import FOREIGN, TEST, TEXT, Segment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,9 +144,7 @@ def _names(view: View, words: Sequence[tuple[str, float]]) -> "Floats":
         where = where[view.alive[where]]
         if len(where):
             scores[where] += weight * _idf(len(where), view.live_docs)
-    sizes = [np.bincount(s.name_words.items, minlength=s.docs) for s in view.segments]
-    length = np.concatenate([np.zeros(0, np.int64), *sizes])
-    scores /= np.sqrt(1 + length).astype(np.float32)
+    scores /= np.concatenate([np.ones(0, np.float32), *(s.name_sizes for s in view.segments)])
     return scores
 
 
@@ -177,12 +174,11 @@ def _mentions(view: View, query: Query) -> "Floats":
     _mentioned_names(view, query, scores)
     for i, segment in enumerate(view.segments):
         base = view.offsets[i]
-        ends = _by_end(segment.paths)
         for written in query.files:
-            for file in _matching(segment.paths, ends, written):
+            for file in _matching(segment, written):
                 scores[base + segment.first_doc[file] : base + segment.first_doc[file + 1]] += 8.0
         for depth, (path, line, _) in enumerate(reversed(query.frames)):
-            for file in _matching(segment.paths, ends, path):
+            for file in _matching(segment, path):
                 doc = _doc_at(segment, file, line)
                 scores[base + doc] += 24.0 / (1 + depth) ** 0.5
     scores[~view.alive] = 0
@@ -211,16 +207,10 @@ def _mentioned_names(view: View, query: Query, scores: "Floats") -> None:
             scores[doc] += worth * (2.0 if exact else 1.0)
 
 
-def _by_end(paths: Sequence[str]) -> dict[str, list[int]]:
-    ends: dict[str, list[int]] = {}
-    for number, path in enumerate(paths):
-        ends.setdefault(path.rpartition("/")[2], []).append(number)
-    return ends
-
-
-def _matching(paths: Sequence[str], ends: Mapping[str, list[int]], written: str) -> list[int]:
+def _matching(segment: Segment, written: str) -> list[int]:
     """Files whose path ends as written, or that end what is written (an absolute path)."""
-    candidates = ends.get(written.rpartition("/")[2], [])
+    paths = segment.paths
+    candidates = segment.by_file_name.get(written.rpartition("/")[2], [])
     found = [f for f in candidates if ("/" + paths[f]).endswith("/" + written.lstrip("./"))]
     if not found and "/" in written:
         found = [f for f in candidates if ("/" + written).endswith("/" + paths[f])]
@@ -239,13 +229,16 @@ def _doc_at(segment: Segment, file: int, line: int) -> int:
 # ----------------------------------------------------------------------- all together
 
 
-def _factor(path: str, generated: bool, language_is_text: bool, query: Query, w: Weights) -> float:
-    factor = 1.0
-    if is_test(path) and not query.wants_tests:
-        factor *= w.test
-    if generated or is_vendored(path):
-        factor *= w.vendored
-    return factor * (w.text if language_is_text else 1.0)
+def _factors(segment: Segment, query: Query, w: Weights) -> "Floats":
+    """By file: what its kind does to its score."""
+    import numpy as np
+
+    def factor(mark: int, worth: float) -> "Floats":
+        return np.where(segment.marks & mark, np.float32(worth), np.float32(1))
+
+    test = 1.0 if query.wants_tests else w.test
+    found: Floats = factor(TEST, test) * factor(FOREIGN, w.vendored) * factor(TEXT, w.text)
+    return found
 
 
 def rank(
@@ -254,7 +247,6 @@ def rank(
     limit: int,
     weights: Weights,
     extra: Mapping[str, float],
-    text_files: frozenset[str],
 ) -> list[Scored]:
     """The best documents, best first; equal scores in path and line order.
 
@@ -277,14 +269,7 @@ def rank(
         share = [np.array([extra.get(p, 0.0) for p in s.paths], np.float32) for s in view.segments]
         parts["commit"] = weights.commit * unit * 12.0 * view.file_scores_to_docs(share)
     parts["file"] = weights.file * view.file_scores_to_docs(view.files_of(own))
-    factors = [
-        np.array(
-            [_factor(p, bool(g), p in text_files, query, weights)
-             for p, g in zip(s.paths, s.generated, strict=True)],
-            np.float32,
-        )
-        for s in view.segments
-    ]  # fmt: skip
+    factors = [_factors(s, query, weights) for s in view.segments]
     total = np.sum(list(parts.values()), axis=0) * view.file_scores_to_docs(factors)
     constant = np.concatenate([np.zeros(0, bool), *(s.constants for s in view.segments)])
     total[constant] *= weights.constant

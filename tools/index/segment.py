@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tools.index.languages import is_test, is_vendored, language_of
 from tools.index.records import KINDS, Definition, Parts, parts, read_head
 from tools.index.words import split_all
 from tools.types import Symbol
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int32]
     Bytes = NDArray[np.uint8]
 
-__all__ = ["Head", "Postings", "Segment", "build"]
+__all__ = ["FOREIGN", "TEST", "TEXT", "Head", "Postings", "Segment", "build"]
+
+TEST, FOREIGN, TEXT = 1, 2, 4
 
 
 class Postings:
@@ -73,7 +76,7 @@ class Head:
     modules: tuple[str, ...]
 
 
-@dataclass
+@dataclass(eq=False)
 class Segment:
     """Files with their definitions, and the postings over them."""
 
@@ -115,6 +118,36 @@ class Segment:
         sizes = np.diff(self.first_doc)
         numbers: Ints = np.repeat(np.arange(len(self.paths), dtype=np.int32), sizes)
         return numbers
+
+    @cached_property
+    def marks(self) -> "Bytes":
+        """By file: `TEST`, `FOREIGN` (vendored or generated) and `TEXT`, added up."""
+        import numpy as np
+
+        rows = zip(self.paths, self.generated, strict=True)
+        found = [
+            TEST * is_test(p)
+            + FOREIGN * (bool(g) or is_vendored(p))
+            + TEXT * (language_of(p) == "text")
+            for p, g in rows
+        ]
+        return np.array(found, dtype=np.uint8)
+
+    @cached_property
+    def name_sizes(self) -> "NDArray[np.float32]":
+        """Square root of one more than the parts of each document's name."""
+        import numpy as np
+
+        sizes = np.bincount(self.name_words.items, minlength=self.docs)
+        return np.sqrt(1 + sizes).astype(np.float32)
+
+    @cached_property
+    def by_file_name(self) -> dict[str, list[int]]:
+        """Last part of a path -> files."""
+        found: dict[str, list[int]] = {}
+        for number, path in enumerate(self.paths):
+            found.setdefault(path.rpartition("/")[2], []).append(number)
+        return found
 
     @cached_property
     def constants(self) -> "NDArray[np.bool_]":

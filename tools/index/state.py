@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tools.index.languages import language_of
 from tools.index.search import View
 from tools.index.segment import Head, Segment, build
 from tools.types import Symbol
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["State"]
+__all__ = ["State", "of_segment"]
 
 _OVERLAY = 64
 """Files in the second segment before both are made one; 64 files take 3 ms to build."""
@@ -34,10 +33,6 @@ class State:
     @cached_property
     def view(self) -> View:
         return View(self.segments, self.dead)
-
-    @cached_property
-    def text_files(self) -> frozenset[str]:
-        return frozenset(p for p in self.blobs if language_of(p) == "text")
 
     @cached_property
     def symbols(self) -> int:
@@ -122,7 +117,12 @@ def _segment(blobs: Mapping[str, str], records: Mapping[str, bytes]) -> Segment:
 
 
 def _whole(blobs: Mapping[str, str], records: Mapping[str, bytes]) -> State:
-    segment = _segment(blobs, records)
+    return of_segment(_segment(blobs, records))
+
+
+def of_segment(segment: Segment) -> State:
+    """The state that has one segment, all of it alive."""
+    blobs = dict(zip(segment.paths, segment.blobs, strict=True))
     where = {p: (0, i) for i, p in enumerate(segment.paths)}
     return State(blobs, (segment,), (_flags([False] * len(segment.paths)),), where)
 

@@ -31,7 +31,6 @@ class Change:
     """Stored form, of every file whose blob is not the one given before."""
     gone: tuple[str, ...]
     parsed: int
-    skipped: int
 
 
 def survey(
@@ -68,7 +67,7 @@ def survey(
     if fresh or altered or lost:
         store.save(str(root), fresh, altered, lost)
     gone = tuple(p for p in before if p not in blobs)
-    return Change(now, blobs, records, gone, len(fresh), len(paths) - len(blobs))
+    return Change(now, blobs, records, gone, len(fresh))
 
 
 def _records(
