@@ -7,8 +7,6 @@ from tools.sandbox import pick
 from tools.sandbox.probe import status
 from tools.types import CommandResult, Limits, Sandbox
 
-PYTHON = "/usr/bin/python3"
-
 
 @pytest.fixture(params=["bwrap", "sandlock"])
 def tier(request: pytest.FixtureRequest) -> Sandbox:

@@ -48,6 +48,22 @@ def _absolute_path_entries() -> list[str]:
     return [p for p in os.environ.get("PATH", "").split(os.pathsep) if p.startswith("/")]
 
 
+class Descriptors:
+    """Anonymous files that bwrap reads: nothing of them is on disk or in the process list."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.open: list[int] = []
+
+    def holding(self, name: str, data: bytes) -> int:
+        fd = os.memfd_create(name)
+        self._stack.callback(os.close, fd)
+        os.write(fd, data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        self.open.append(fd)
+        return fd
+
+
 class BwrapSandbox:
     """See `tools.types.Sandbox`. `.git` in a writable directory is readable, never writable."""
 
@@ -80,7 +96,7 @@ class BwrapSandbox:
             options = [
                 *_namespaces(network),
                 *_seccomp(fds),
-                *_root(fds, network),
+                *self._root(fds, network),
                 *_binds(writable, readable, kept),
                 *("--remount-ro", "/", "--chdir", str(cwd)),
                 *(part for k, v in inner_env.items() for part in ("--setenv", k, v)),
@@ -100,21 +116,35 @@ class BwrapSandbox:
             raise SandboxError(f"the sandbox could not start {argv[0]}: {message}", remedy=REMEDY)
         return result
 
-
-class Descriptors:
-    """Anonymous files that bwrap reads: nothing of them is on disk or in the process list."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self.open: list[int] = []
-
-    def holding(self, name: str, data: bytes) -> int:
-        fd = os.memfd_create(name)
-        self._stack.callback(os.close, fd)
-        os.write(fd, data)
-        os.lseek(fd, 0, os.SEEK_SET)
-        self.open.append(fd)
-        return fd
+    def _root(self, fds: Descriptors, network: bool) -> list[str]:
+        options: list[str] = []
+        for name in ROOT_DIRS:
+            path = Path(name)
+            if path.is_symlink():
+                options += ["--symlink", str(path.readlink()), name]
+            elif path.is_dir():
+                options += ["--ro-bind", name, name]
+        for path in system_paths():
+            options += ["--ro-bind", str(path.resolve()), str(path)]
+        if network and Path("/etc/resolv.conf").exists():
+            options += ["--ro-bind", str(Path("/etc/resolv.conf").resolve()), "/etc/resolv.conf"]
+        uid, gid = os.getuid() or UNPRIVILEGED_ID, os.getgid() or UNPRIVILEGED_ID
+        passwd = f"root:x:0:0::/:/bin/sh\nsandbox:x:{uid}:{gid}::{HOME}:/bin/sh\n"
+        group = f"root:x:0:\nsandbox:x:{gid}:\n"
+        for name, text in (("passwd", passwd), ("group", group)):
+            fd = fds.holding(name, text.encode())
+            if _supports(self._bwrap, "--perms"):
+                options += ["--perms", "0444"]
+            options += ["--ro-bind-data", str(fd), f"/etc/{name}"]
+        options += ["--proc", "/proc", "--dev", "/dev"]
+        # Started by root, the command still is uid 0 to the kernel, and sysctls ask for no more:
+        # core_pattern could be opened for writing until this was mounted over it.
+        options += ["--ro-bind", "/proc/sys", "/proc/sys"]
+        for mount in ("/tmp", str(HOME)):
+            if _supports(self._bwrap, "--size"):
+                options += ["--size", str(TMPFS_BYTES)]
+            options += ["--tmpfs", mount]
+        return options
 
 
 def _namespaces(network: bool) -> list[str]:
@@ -133,33 +163,6 @@ def _namespaces(network: bool) -> list[str]:
 def _seccomp(fds: Descriptors) -> list[str]:
     program = seccomp.program()
     return ["--seccomp", str(fds.holding("seccomp", program))] if program else []
-
-
-def _root(fds: Descriptors, network: bool) -> list[str]:
-    options: list[str] = []
-    for name in ROOT_DIRS:
-        path = Path(name)
-        if path.is_symlink():
-            options += ["--symlink", str(path.readlink()), name]
-        elif path.is_dir():
-            options += ["--ro-bind", name, name]
-    for path in system_paths():
-        options += ["--ro-bind", str(path.resolve()), str(path)]
-    if network and Path("/etc/resolv.conf").exists():
-        options += ["--ro-bind", str(Path("/etc/resolv.conf").resolve()), "/etc/resolv.conf"]
-    uid, gid = os.getuid() or UNPRIVILEGED_ID, os.getgid() or UNPRIVILEGED_ID
-    passwd = f"root:x:0:0::/:/bin/sh\nsandbox:x:{uid}:{gid}::{HOME}:/bin/sh\n"
-    group = f"root:x:0:\nsandbox:x:{gid}:\n"
-    for name, text in (("passwd", passwd), ("group", group)):
-        fd = fds.holding(name, text.encode())
-        options += ["--perms", "0444", "--ro-bind-data", str(fd), f"/etc/{name}"]
-    options += ["--proc", "/proc", "--dev", "/dev"]
-    # Started by root, the command still is uid 0 to the kernel, and sysctls ask for no more than
-    # that: core_pattern could be opened for writing until this was mounted over it.
-    options += ["--ro-bind", "/proc/sys", "/proc/sys"]
-    for mount in ("/tmp", str(HOME)):
-        options += ["--size", str(TMPFS_BYTES), "--tmpfs", mount]
-    return options
 
 
 def _binds(writable: Iterable[Path], readable: Iterable[Path], kept: Iterable[Path]) -> list[str]:
@@ -200,5 +203,13 @@ def _limited(limits: Limits, argv: tuple[str, ...]) -> tuple[str, ...]:
 
 @functools.cache
 def version(bwrap: Path) -> str:
+    """What it calls itself: `bubblewrap 0.8.0`."""
     answer = subprocess.run((str(bwrap), "--version"), capture_output=True, check=False, timeout=10)
     return answer.stdout.decode(errors="replace").strip()
+
+
+@functools.cache
+def _supports(bwrap: Path, option: str) -> bool:
+    """`--perms` and `--size` are missing from the bubblewrap of older distributions."""
+    answer = subprocess.run((str(bwrap), "--help"), capture_output=True, check=False, timeout=10)
+    return option.encode() in answer.stdout + answer.stderr

@@ -1,5 +1,6 @@
 """Tries each tier with a real command that must be refused things, and remembers the answer."""
 
+import importlib.metadata
 import os
 import socket
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from tools.errors import SandboxError
-from tools.sandbox.bwrap import BwrapSandbox, find_bwrap
+from tools.sandbox.bwrap import BwrapSandbox, find_bwrap, version
 from tools.sandbox.direct import DirectExecution
 from tools.sandbox.none import INSTALL, NoExecution
 from tools.sandbox.sandlock import SandlockSandbox
@@ -43,6 +44,11 @@ attempt("read-outside", read_outside)
 attempt("write-elsewhere", write_outside)
 attempt("write-git", lambda: open(inside + "/.git/config", "w").close())
 attempt("network", lambda: socket.create_connection(("127.0.0.1", port), 2).close())
+def capabilities():
+    line = [x for x in open("/proc/self/status") if x.startswith("CapEff:")][0]
+    if int(line.split()[1], 16) == 0:
+        raise OSError
+attempt("capabilities", capabilities)
 attempt("sysctl", lambda: os.close(os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY)))
 """
 """Writes only to files made for it; prints the name of each attempt that succeeded.
@@ -120,7 +126,14 @@ def _probe(name: Literal["bwrap", "sandlock"]) -> TierStatus:
     except (SandboxError, ImportError, OSError) as error:
         detail = str(error)
     took = (time.monotonic() - started) * 1000
-    return TierStatus(name=name, works=not detail, detail=detail or "works", probe_ms=took)
+    works = not detail
+    return TierStatus(name=name, works=works, detail=detail or _described(name), probe_ms=took)
+
+
+def _described(name: Literal["bwrap", "sandlock"]) -> str:
+    if name == "bwrap" and (found := find_bwrap()):
+        return f"{version(found)} at {found}"
+    return f"{name} {importlib.metadata.version(name)}"
 
 
 def attempt_escape(sandbox: Sandbox) -> str:
