@@ -44,7 +44,10 @@ def gather(out: Path, roots: tuple[Path, ...]) -> None:
             kept[package.name] = _take(package, seen, sink)
     for package in (p for p in found if p.name in HELD_OUT):
         held.extend(_take(package, seen, None))
-    limit = int(_SHARE * sum(len(v) for v in kept.values()))
+    if not held:
+        some = ", ".join(sorted(HELD_OUT)[:6])
+        raise ValueError(f"nothing to measure on: install some held-out packages ({some}, …)")
+    limit = max(1, int(_SHARE * sum(len(v) for v in kept.values())))
     chosen = [f for fs in kept.values() for f in fs[:: max(1, -(-len(fs) // limit))]]
     _write(out / "functions.jsonl", chosen)
     _write(out / "held_out.jsonl", held)

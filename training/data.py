@@ -36,6 +36,7 @@ _SHARD_TOKENS = 4_000_000
 _NO_BUG = 0.1
 _UNMARKED = 0.08
 _WITH_EVIDENCE = 0.5
+_SHORT_SPAN = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,10 @@ def text_of(step: EditStep) -> tuple[str, str]:
 
 
 def rows(
-    made: Recipe, tokenizer: "Tokenizer", functions: Sequence[Function], texts: Sequence[str],
+    made: Recipe,
+    tokenizer: "Tokenizer",
+    functions: Sequence[Function],
+    texts: Sequence[str],
     rng: random.Random,
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Endless (token ids, loss weights), mixed so that tokens have the recipe's shares."""
@@ -99,13 +103,14 @@ def rows(
             yield row
 
 
-def _window(
-    count: int, centre: Edit, rng: random.Random, span_lines: int
-) -> tuple[int, int]:
+def _window(count: int, centre: Edit, rng: random.Random, span_lines: int) -> tuple[int, int]:
     """Which lines are shown: all, or a random window around the fix; [start, stop) from 0."""
-    if count <= span_lines:
+    # Short spans have the most answer per token, and a caller may show one to save time.
+    short = rng.random() < _SHORT_SPAN
+    size = rng.randint(5, 12) if short else rng.randint(span_lines // 2, span_lines)
+    if count <= size or (not short and count <= span_lines):
         return 0, count
-    size = max(rng.randrange(span_lines // 2, span_lines + 1), centre.last - centre.first + 1)
+    size = max(size, centre.last - centre.first + 1)
     low = max(0, centre.last - size)
     high = max(low, min(centre.first - 1, count - size))
     start = rng.randint(low, high)
@@ -198,6 +203,7 @@ def main(argv: list[str]) -> None:
     )
     with ProcessPoolExecutor(args.workers) as pool:
         done = sum(pool.map(work, range(shards)))
+    (args.out / "done").write_text(f"{done}\n", encoding="utf-8")
     print(f"{done} tokens in {shards} shards", flush=True)
 
 

@@ -110,9 +110,7 @@ def _add_shape(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
 def _add_vocabulary(writer: gguf.GGUFWriter, path: Path) -> None:
     bpe = json.loads(path.read_text(encoding="utf-8"))["model"]
     tokens = [t for t, _ in sorted(bpe["vocab"].items(), key=lambda item: item[1])]
-    kinds = [
-        gguf.TokenType.CONTROL if t in SPECIAL else gguf.TokenType.NORMAL for t in tokens
-    ]
+    kinds = [gguf.TokenType.CONTROL if t in SPECIAL else gguf.TokenType.NORMAL for t in tokens]
     ids = {t: i for i, t in enumerate(tokens)}
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen35")

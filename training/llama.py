@@ -55,9 +55,7 @@ class LlamaModel:
         """Ids with special tokens recognised, none added."""
         data = text.encode()
         room = (self.api.llama_token * (len(data) + 8))()
-        count = self.api.llama_tokenize(
-            self.vocab, data, len(data), room, len(room), False, True
-        )
+        count = self.api.llama_tokenize(self.vocab, data, len(data), room, len(room), False, True)
         return list(room[:count])
 
     def logits(self, tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -114,5 +112,3 @@ class LlamaModel:
 
 def _silent(level: int, text: bytes, data: object) -> None:
     """llama.cpp's log, dropped."""
-
-

@@ -103,9 +103,7 @@ class Attention(nn.Module):
                 k, v = torch.cat((state["k"], k), 2), torch.cat((state["v"], v), 2)
             state["k"], state["v"] = k, v
         causal = x.shape[1] > 1
-        return self.finish(
-            functional.scaled_dot_product_attention(q, k, v, is_causal=causal), gate
-        )
+        return self.finish(functional.scaled_dot_product_attention(q, k, v, is_causal=causal), gate)
 
 
 class DeltaNet(nn.Module):

@@ -50,9 +50,15 @@ def mutate(source: str, rng: random.Random) -> Mutant | None:
         names.append(name)
     lines = text.split("\n")
     fix = _difference(lines, original)
-    if not names or fix is None:
+    if not names or fix is None or (len(names) > 1 and _same(text, source)):
         return None
     return Mutant(lines=tuple(lines), fix=fix, operators=tuple(names))
+
+
+def _same(text: str, source: str) -> bool:
+    """Whether a second change undid the first but for spelling."""
+    after, before = scope_of(text), scope_of(source)
+    return after is None or before is None or after.dump == before.dump
 
 
 def _once(source: str, rng: random.Random) -> tuple[str, str] | None:

@@ -318,8 +318,10 @@ def _off_by_one(scope: Scope, rng: random.Random) -> Iterator[Change]:
     """Take a +1 or -1 away."""
     for node in scope.of(ast.BinOp):
         right = node.right
-        if isinstance(right, ast.Constant) and right.value == 1 and isinstance(
-            node.op, ast.Add | ast.Sub
+        if (
+            isinstance(right, ast.Constant)
+            and right.value == 1
+            and isinstance(node.op, ast.Add | ast.Sub)
         ):
             yield scope.swap(node, scope.text(node.left))
 
@@ -375,9 +377,7 @@ def _rename(scope: Scope, node: ast.Name | ast.Attribute, name: str) -> Change:
     return Change(end - len(old.encode()) if isinstance(node, ast.Attribute) else start, end, name)
 
 
-def _exchange(
-    scope: Scope, node: ast.AST, left: ast.AST, right: ast.AST
-) -> Iterator[Change]:
+def _exchange(scope: Scope, node: ast.AST, left: ast.AST, right: ast.AST) -> Iterator[Change]:
     between = scope.data[scope.span(left)[1] : scope.span(right)[0]].decode()
     if "(" not in between and ")" not in between:
         start, end = scope.span(left)[0], scope.span(right)[1]

@@ -1,6 +1,7 @@
 """Statement mutations. Each operator yields the changes it could make in a function."""
 
 import ast
+import itertools
 import random
 from collections.abc import Callable, Iterator
 
@@ -49,7 +50,7 @@ def _duplicated(scope: Scope, rng: random.Random) -> Iterator[Change]:
 def _moved(scope: Scope, rng: random.Random) -> Iterator[Change]:
     """Exchange two neighbouring statements."""
     for body in _bodies(scope):
-        for first, second in zip(body, body[1:], strict=False):
+        for first, second in itertools.pairwise(body):
             if not (_short(first) and _short(second)) or id(first) in scope.docs:
                 continue
             start, middle = scope.lines(first)
@@ -66,7 +67,7 @@ def _shifted(scope: Scope, rng: random.Random) -> Iterator[Change]:
         if _short(last) and len(body) > 1 and last.col_offset >= 8:
             start = scope.lines(last)[0]
             yield Change(start, start + 4, "")
-        for before, node in zip(body, body[1:], strict=False):
+        for before, node in itertools.pairwise(body):
             block = isinstance(before, ast.If | ast.For | ast.While | ast.With | ast.Try)
             if block and node.lineno == node.end_lineno:
                 start = scope.lines(node)[0]
@@ -145,7 +146,7 @@ def _branch(scope: Scope, rng: random.Random) -> Iterator[Change]:
             start = scope.span(node)[0]
             if scope.data[start : start + 4] == b"elif":
                 yield Change(start, start + 4, "if")
-        for first, second in zip(body, body[1:], strict=False):
+        for first, second in itertools.pairwise(body):
             if isinstance(first, ast.If) and not first.orelse and isinstance(second, ast.If):
                 start = scope.span(second)[0]
                 yield Change(start, start, "el")
@@ -154,7 +155,9 @@ def _branch(scope: Scope, rng: random.Random) -> Iterator[Change]:
 def _loop(scope: Scope, rng: random.Random) -> Iterator[Change]:
     for node in scope.of(ast.For):
         text = scope.text(node.iter)
-        yield scope.swap(node.iter, rng.choice((f"{text}[1:]", f"{text}[:-1]", f"reversed({text})")))
+        yield scope.swap(
+            node.iter, rng.choice((f"{text}[1:]", f"{text}[:-1]", f"reversed({text})"))
+        )
     for node in scope.of(ast.While):
         start = scope.span(node)[0]
         yield Change(start, start + 5, "if")

@@ -1,13 +1,13 @@
 """Compare llama.cpp with stored torch logits and with the tokenizer. Needs no torch.
 
-    python -m training.parity --gguf FILE --reference reference.npz
-    python -m training.parity --gguf FILE --tokenizer tokenizer.json --texts files.jsonl
+    python -m training.parity --gguf mini.gguf --f32 mini.f32.gguf --reference reference.npz \
+        --tokenizer CORPUS/tokenizer.json --texts CORPUS/files.jsonl --out parity.json
 """
 
 import argparse
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,34 +55,38 @@ def compare(gguf: Path, reference: Path) -> Difference:
 
 
 def compare_tokens(gguf: Path, tokenizer: Path, texts: Path, limit: int) -> tuple[int, int]:
-    """(files compared, files whose ids differ) over the first `limit` of a files.jsonl."""
+    """(files compared, files whose ids differ), `limit` of them spread over a files.jsonl."""
     from tokenizers import Tokenizer
 
     bpe = Tokenizer.from_file(str(tokenizer))
-    count = wrong = 0
-    with LlamaModel(gguf, 64) as model, texts.open(encoding="utf-8") as source:
-        for line in source:
-            if count == limit:
-                break
-            text = json.loads(line)["text"]
-            count += 1
-            wrong += model.tokenize(text) != bpe.encode(text).ids
-    return count, wrong
+    with texts.open(encoding="utf-8") as source:
+        lines = source.readlines()
+    chosen = lines[:: max(1, len(lines) // limit)][:limit]
+    with LlamaModel(gguf, 64) as model:
+        found = [json.loads(line)["text"] for line in chosen]
+        wrong = sum(model.tokenize(text) != bpe.encode(text).ids for text in found)
+    return len(chosen), wrong
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--gguf", type=Path, required=True)
-    parser.add_argument("--reference", type=Path)
-    parser.add_argument("--tokenizer", type=Path)
-    parser.add_argument("--texts", type=Path)
+    parser.add_argument("--gguf", type=Path, required=True, help="Q8_0 file")
+    parser.add_argument("--f32", type=Path, required=True, help="the same in float32")
+    parser.add_argument("--reference", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=3000)
+    parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
-    if args.reference:
-        print(compare(args.gguf, args.reference))
-    if args.tokenizer and args.texts:
-        count, wrong = compare_tokens(args.gguf, args.tokenizer, args.texts, args.limit)
-        print(f"tokenizer: {count} files, {wrong} differ")
+    files, different = compare_tokens(args.gguf, args.tokenizer, args.texts, args.limit)
+    result = {
+        "f32": asdict(compare(args.f32, args.reference)),
+        "q8_0": asdict(compare(args.gguf, args.reference)),
+        "files": files,
+        "files_different": different,
+    }
+    args.out.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -53,15 +53,18 @@ def batches(folder: Path, size: int, epoch: int, skip: int = 0) -> Iterator[Batc
     shards = [_read(p) for p in sorted(folder.glob("rows-*.npz"))]
     if not shards:
         raise FileNotFoundError(f"no rows-*.npz in {folder}")
-    rows = [(i, a, b) for i, s in enumerate(shards) for a, b in zip(s[2], s[3], strict=True)]
+    rows = np.concatenate(
+        [np.stack((np.full_like(s[2], i), s[2], s[3]), 1) for i, s in enumerate(shards)]
+    )
     rng = np.random.default_rng(epoch)
     rng.shuffle(rows)
     window = max(64, 16 * size // 256)
-    groups: list[list[tuple[int, int, int]]] = []
+    groups: list[np.ndarray] = []
     for start in range(0, len(rows), window):
-        part = sorted(rows[start : start + window], key=lambda r: r[2] - r[1])
-        groups.extend(_cut(part, size))
-    rng.shuffle(groups)
+        part = rows[start : start + window]
+        groups.extend(_cut(part[np.argsort(part[:, 2] - part[:, 1], kind="stable")], size))
+    order = rng.permutation(len(groups))
+    groups = [groups[i] for i in order]
     for group in groups[skip:]:
         yield _fill(shards, group)
 
@@ -108,25 +111,29 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return data["tokens"], data["weights"], starts, ends
 
 
-def _cut(rows: list[tuple[int, int, int]], size: int) -> Iterator[list[tuple[int, int, int]]]:
-    group: list[tuple[int, int, int]] = []
-    for row in rows:
-        width = -(-(row[2] - row[1]) // _ROUND) * _ROUND
-        if group and (len(group) + 1) * width > size:
-            yield group
-            group = []
-        group.append(row)
-    yield group
+def _cut(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Split rows (shard, start, end), shortest first, into groups that fit when padded."""
+    widths = _padded(rows[:, 2] - rows[:, 1])
+    start = 0
+    for i, width in enumerate(widths):
+        if i > start and (i + 1 - start) * width > size:
+            yield rows[start:i]
+            start = i
+    yield rows[start:]
 
 
-def _fill(shards: list[tuple[np.ndarray, ...]], group: list[tuple[int, int, int]]) -> Batch:
-    width = -(-max(b - a for _, a, b in group) // _ROUND) * _ROUND
+def _fill(shards: list[tuple[np.ndarray, ...]], group: np.ndarray) -> Batch:
+    width = int(_padded((group[:, 2] - group[:, 1]).max()))
     tokens = np.zeros((len(group), width), np.int64)
     weights = np.zeros((len(group), width), np.uint8)
     for row, (shard, a, b) in enumerate(group):
         tokens[row, : b - a] = shards[shard][0][a:b]
         weights[row, : b - a] = shards[shard][1][a:b]
     return Batch(tokens=torch.from_numpy(tokens), weights=torch.from_numpy(weights))
+
+
+def _padded(length: np.ndarray) -> np.ndarray:
+    return -(-length // _ROUND) * _ROUND
 
 
 def _optimizers(model: Mini, made: Recipe) -> list[torch.optim.Optimizer]:
@@ -181,6 +188,7 @@ class Run:
                 saved = now
             if done:
                 self._log(event="end")
+                (self.out / "done").write_text(f"{self.progress.tokens}\n", encoding="utf-8")
                 return
 
     def _stream(self) -> Iterator[Batch]:
