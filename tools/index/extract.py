@@ -3,6 +3,7 @@
 import re
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from tools.index.records import Definition, FileRecord
 
 if TYPE_CHECKING:
     from tree_sitter import Node
+
+    Scan = Callable[[bytes, str], tuple[list[Found], list[Node]]]
 
 __all__ = ["MAX_BYTES", "extract", "unfit"]
 
@@ -47,9 +50,12 @@ def unfit(source: bytes) -> str:
     return ""
 
 
-def extract(source: bytes, language: str) -> FileRecord:
-    """Definitions with their identifiers. Invalid UTF-8 is replaced; nothing in a file raises."""
-    found, imports = _definitions(source, language)
+def extract(source: bytes, language: str, scan: "Scan | None" = None) -> FileRecord:
+    """Definitions with their identifiers. Invalid UTF-8 is replaced; nothing in a file raises.
+
+    `scan` finds the definitions and imports; by default the best tier for the language does.
+    """
+    found, imports = (scan or _definitions)(source, language)
     definitions, spans = _nest(source, found[:_MAX_DEFINITIONS])
     terms, starts, ids, counts = _count(source, spans)
     lines = sorted({(n.start_point[0] + 1, n.end_point[0] + 1) for n in imports})

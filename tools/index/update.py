@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from tools.index import files
 from tools.index.extract import extract, unfit
 from tools.index.languages import language_of
 from tools.index.records import parts
 from tools.index.store import Known, Store, now_ns
+from tools.index.worker import parse
 
 __all__ = ["Change", "survey"]
 
@@ -81,21 +83,40 @@ def _records(
     """Records by path, and the stored form of those that were not stored yet."""
     keys = {p: (blobs[p], language_of(p) or "") for p in wanted}
     stored = _stored(store, set(keys.values()))
-    missing = [p for p in wanted if keys[p] not in stored]
+    missing = list({keys[p]: p for p in wanted if keys[p] not in stored}.values())
+    count = _Count(progress, len(missing))
     fresh: dict[tuple[str, str], bytes] = {}
-    for number, path in enumerate(missing):
-        key = keys[path]
-        if key not in stored:
-            source = sources.get(path)
-            if source is None:
-                source = files.read(root, path) or b""
-                if files.blob_id(source) != key[0]:  # altered this instant: the next update sees it
-                    del keys[path], blobs[path]
-                    continue
-            fresh[key] = stored[key] = extract(source, key[1]).encode()
-        if progress is not None:
-            progress(number + 1, len(missing))
-    return {p: stored[k] for p, k in keys.items()}, fresh
+    if len(missing) >= _MANY:
+        tasks = [(p, keys[p][1], len(sources.get(p, b""))) for p in missing]
+        for path, blob, record in parse(root, tasks, count):
+            fresh[blob, keys[path][1]] = record
+    else:
+        for path in missing:
+            source = sources.get(path) or files.read(root, path) or b""
+            fresh[files.blob_id(source), keys[path][1]] = extract(source, keys[path][1]).encode()
+            count(1)
+    stored |= fresh
+    for path in [p for p in wanted if keys[p] not in stored]:
+        del blobs[path]  # altered this instant: the next update sees it
+    return {p: stored[k] for p, k in keys.items() if k in stored}, fresh
+
+
+_MANY = 300
+"""Files to parse from which on workers pay for their start (0.1 s each)."""
+
+
+class _Count:
+    """Adds up finished files over the threads that wait for workers."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+        self._lock = Lock()
+
+    def __call__(self, more: int) -> None:
+        with self._lock:
+            self._done += more
+            if self._progress is not None:
+                self._progress(self._done, self._total)
 
 
 def _stored(store: Store, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:

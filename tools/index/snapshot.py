@@ -1,0 +1,139 @@
+"""A segment on disk: one file of arrays, read through mmap, so that a new process starts at once.
+
+It holds nothing that could not be built from the records. It is replaced whole, its checksum is
+looked at before it is used, and one that does not fit is ignored and written again.
+"""
+
+import json
+import mmap
+import os
+import struct
+import tempfile
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.index.records import EXTRACTOR_VERSION
+from tools.index.segment import Postings, Segment
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["load", "save"]
+
+_FORMAT = f"1.{EXTRACTOR_VERSION}"
+"""Raised with the layout, the way names are split, or what marks a file as a test."""
+_HEADER = struct.Struct("<8sQQI")
+_MAGIC = b"PMSNAP01"
+_POSTINGS = ("idents", "words", "name_words", "path_words", "by_name")
+_ARRAYS = ("first_doc", "generated", "marks", "kinds", "lines", "ends", "lengths", "head_at")
+
+
+def save(path: Path, segment: Segment) -> None:
+    """Write a segment. A disk that is full or read-only costs the speed of the next start only."""
+    arrays: dict[str, NDArray[np.generic]] = {n: getattr(segment, n) for n in _ARRAYS}
+    texts = {
+        "paths": "\0".join(segment.paths).encode("utf-8", "surrogateescape"),
+        "blobs": "\n".join(segment.blobs).encode(),
+        "names": "\n".join(segment.name_list).encode("utf-8", "replace"),
+        "heads": bytes(segment.heads),
+    }
+    for name in _POSTINGS:
+        postings: Postings = getattr(segment, name)
+        texts[f"{name}.terms"] = "\n".join(postings.term_list).encode("utf-8", "replace")
+        arrays[f"{name}.starts"] = postings.starts
+        arrays[f"{name}.items"] = postings.items
+        if postings.counts is not None:
+            arrays[f"{name}.counts"] = postings.counts
+    with suppress(OSError):
+        _write(path, *_layout(arrays, texts))
+
+
+def _layout(
+    arrays: "Mapping[str, NDArray[np.generic]]", texts: Mapping[str, bytes]
+) -> tuple[bytes, list[bytes]]:
+    """The table of contents, and the pieces, each padded to 16 bytes."""
+    table: dict[str, tuple[str, int, int]] = {}
+    pieces, at = [], 0
+    raw = [(n, a.dtype.str, a.tobytes()) for n, a in arrays.items()]
+    for name, kind, data in [*raw, *((n, "", t) for n, t in texts.items())]:
+        table[name] = (kind, at, len(data))
+        pieces += [data, b"\0" * (-len(data) % 16)]
+        at += len(data) + -len(data) % 16
+    contents = json.dumps([_FORMAT, table]).encode()
+    return contents + b" " * (-(len(contents) + _HEADER.size) % 16), pieces
+
+
+def _write(path: Path, contents: bytes, pieces: list[bytes]) -> None:
+    checksum = zlib.crc32(contents)
+    for piece in pieces:
+        checksum = zlib.crc32(piece, checksum)
+    total = _HEADER.size + len(contents) + sum(map(len, pieces))
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(_HEADER.pack(_MAGIC, len(contents), total, checksum))
+            file.writelines([contents, *pieces])
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path) -> Segment | None:
+    """The segment that was saved; None if there is none that can be used."""
+    try:
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        magic, n_contents, total, checksum = _HEADER.unpack_from(data)
+    except (OSError, ValueError, struct.error):
+        return None
+    if magic != _MAGIC or total != len(data):
+        return None
+    view = memoryview(data)
+    if zlib.crc32(view[_HEADER.size :]) != checksum:
+        return None
+    version, table = json.loads(data[_HEADER.size : _HEADER.size + n_contents])
+    return _segment(view[_HEADER.size + n_contents :], table) if version == _FORMAT else None
+
+
+def _segment(body: memoryview, table: Mapping[str, tuple[str, int, int]]) -> Segment:
+    import numpy as np
+
+    def array(name: str) -> "NDArray[np.generic]":
+        kind, at, size = table[name]
+        return np.frombuffer(body[at : at + size], dtype=np.dtype(kind))
+
+    def text(name: str) -> bytes:
+        _, at, size = table[name]
+        return bytes(body[at : at + size])
+
+    def lines(name: str) -> list[str]:
+        found = text(name)
+        return found.decode("utf-8", "replace").split("\n") if found else []
+
+    def postings(name: str) -> Postings:
+        counts = array(f"{name}.counts") if f"{name}.counts" in table else None
+        return Postings(
+            lambda: lines(f"{name}.terms"),
+            array(f"{name}.starts"),  # type: ignore[arg-type]  # the dtype that was saved
+            array(f"{name}.items"),  # type: ignore[arg-type]
+            counts,  # type: ignore[arg-type]
+        )
+
+    paths = text("paths")
+    segment = Segment(
+        paths=tuple(paths.decode("utf-8", "surrogateescape").split("\0")) if paths else (),
+        blobs=tuple(lines("blobs")),
+        idents=postings("idents"),
+        heads=text("heads"),
+        names=lambda: lines("names"),
+        **{n: array(n) for n in _ARRAYS if n != "marks"},  # type: ignore[arg-type]
+    )
+    segment.__dict__["marks"] = array("marks")
+    for name in _POSTINGS[1:]:
+        segment.__dict__[name] = postings(name)
+    return segment

@@ -1,0 +1,113 @@
+"""Parsing in processes of their own, for repositories with hundreds of files to parse.
+
+tree-sitter holds the interpreter lock, so threads do not help. A grammar is C code: should a file
+crash it, only a worker dies, the file is read by the regex tier, and the work goes on.
+
+Plain subprocesses, not `multiprocessing`: nothing depends on how the main program was started.
+"""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tools.index import files, regexes
+from tools.index.extract import extract
+
+__all__ = ["Parsed", "main", "parse"]
+
+Task = tuple[str, str, int]
+"""Path, language, bytes."""
+Parsed = tuple[str, str, bytes]
+"""Path, blob id of what was read, stored record."""
+
+_FRAME = struct.Struct("<40sI")
+_START = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]);"
+    "from tools.index.worker import main; main()"
+)
+
+
+def parse(root: Path, tasks: Sequence[Task], done: Callable[[int], None]) -> list[Parsed]:
+    """Records of many files, by as many workers as there are processors.
+
+    Files that have gone meanwhile are left out. `done(n)` is called as files are finished.
+    """
+    workers = max(1, min(len(os.sched_getaffinity(0)), 8)) if _AFFINITY else os.cpu_count() or 1
+    shares: list[list[Task]] = [[] for _ in range(workers)]
+    loads = [0] * workers
+    for task in sorted(tasks, key=lambda t: (-t[2], t[0])):
+        lightest = loads.index(min(loads))
+        shares[lightest].append(task)
+        loads[lightest] += task[2] + 2000
+    found: list[Parsed] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for share in pool.map(lambda s: list(_drive(root, s, done)), shares):
+            found += share
+    return found
+
+
+_AFFINITY = hasattr(os, "sched_getaffinity")
+
+
+def _drive(root: Path, tasks: list[Task], done: Callable[[int], None]) -> Iterator[Parsed]:
+    """One share of the work; a file on which a worker dies is read by the regex tier."""
+    while tasks:
+        finished = 0
+        for path, blob, record in _worker(root, tasks):
+            finished += 1
+            done(1)
+            if record:
+                yield path, blob, record
+        if finished < len(tasks):
+            path, language, _ = tasks[finished]
+            source = files.read(root, path)
+            if source is not None:
+                rough = extract(source, language, lambda s, n: (regexes.scan(s, n), []))
+                yield path, files.blob_id(source), rough.encode()
+            finished += 1
+        tasks = tasks[finished:]
+
+
+def _worker(root: Path, tasks: list[Task]) -> Iterator[Parsed]:
+    """What one worker answers, in the order of its tasks, until it ends or dies."""
+    home = str(Path(__file__).resolve().parents[2])
+    # Not the current directory: it may be a repository with a package called `tools`.
+    trusted = [home, *(p for p in sys.path if Path(p).is_absolute() and p != home)]
+    command = [sys.executable, "-I", "-S", "-c", _START, json.dumps(trusted)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/"
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps([str(root), [t[:2] for t in tasks]]).encode())
+            process.stdin.close()
+        except BrokenPipeError:
+            return
+        for path, _, _ in tasks:
+            header = process.stdout.read(_FRAME.size)
+            if len(header) < _FRAME.size:
+                return
+            blob, size = _FRAME.unpack(header)
+            record = process.stdout.read(size)
+            if len(record) < size:
+                return
+            yield path, blob.decode(), record
+
+
+def main() -> None:
+    """The worker: tasks on standard input, one frame a file on standard output."""
+    root, tasks = json.load(sys.stdin)
+    out = sys.stdout.buffer
+    for path, language in tasks:
+        source = files.read(Path(root), path)
+        record = b"" if source is None else extract(source, language).encode()
+        blob = files.blob_id(source or b"")
+        out.write(_FRAME.pack(blob.encode(), len(record)))
+        out.write(record)
+    out.flush()
