@@ -24,9 +24,12 @@ _OWN_FAULTS = frozenset(
 _FAILED = ("failed", "error", "timeout")
 
 
-def judge(before: TestRun, draft: Draft) -> Accepted | Rejected:
-    """Judge a run of the draft on the unchanged code."""
-    found = _cases(before, draft)
+def judge(before: TestRun, draft: Draft, *, path: str = "") -> Accepted | Rejected:
+    """Judge a run of the draft on the unchanged code.
+
+    `path` is where the draft was put, for runs that hold other tests too.
+    """
+    found = _cases(before, draft, path)
     if isinstance(found, Rejected):
         return found
     red = [c for c in found if c.outcome in _FAILED]
@@ -36,28 +39,31 @@ def judge(before: TestRun, draft: Draft) -> Accepted | Rejected:
         wrong = _not_the_reason(case, draft)
         if wrong:
             return Rejected(reason=wrong)
-    return Accepted(tests=tuple(c.id for c in red), evidence=_last_line(red[0].message))
+    return Accepted(tests=tuple(c.id for c in red), evidence=_first_line(red[0].message))
 
 
-def judge_after(after: TestRun, draft: Draft) -> Accepted | Rejected:
+def judge_after(after: TestRun, draft: Draft, *, path: str = "") -> Accepted | Rejected:
     """Judge a run of the draft on the changed code: every test of it must pass."""
-    found = _cases(after, draft)
+    found = _cases(after, draft, path)
     if isinstance(found, Rejected):
         return found
     for case in found:
         if case.outcome != "passed":
-            return Rejected(reason=f"still {case.outcome}: {_last_line(case.message)}")
+            return Rejected(reason=f"still {case.outcome}: {_first_line(case.message)}")
     if {_name(c) for c in found} < set(draft.tests):
         return Rejected(reason="not every drafted test ran")
     return Accepted(tests=tuple(c.id for c in found), evidence="the drafted tests pass")
 
 
-def _cases(run: TestRun, draft: Draft) -> list[TestCase] | Rejected:
+def _cases(run: TestRun, draft: Draft, path: str) -> list[TestCase] | Rejected:
     if run.status == "infra":
         return Rejected(reason="the drafted test could not be run (infrastructure)")
-    found = [c for c in run.cases if _name(c) in draft.tests]
-    if not found and run.status == "collection_error":
-        return Rejected(reason=f"the drafted test cannot be collected: {_last_line(run.output)}")
+    here = [c for c in run.cases if c.id.split("::")[0] == path] if path else list(run.cases)
+    found = [c for c in here if _name(c) in draft.tests]
+    broken = [c for c in here if c.outcome == "error" and "::" not in c.id]
+    if not found and (broken or run.status == "collection_error"):
+        why = _first_line(broken[0].message if broken else run.output)
+        return Rejected(reason=f"the drafted test cannot be collected: {why}")
     if not found:
         return Rejected(reason=f"the drafted test did not run (status {run.status})")
     return found
@@ -77,9 +83,9 @@ def _not_the_reason(case: TestCase, draft: Draft) -> str:
     inside = _in_draft(case)
     reason = draft.reason
     if inside and raised in _OWN_FAULTS and raised != reason.exception:
-        return f"the drafted test itself is wrong: {_last_line(case.message)}"
+        return f"the drafted test itself is wrong: {_first_line(case.message)}"
     if case.outcome == "error" and inside:
-        return f"the drafted test cannot be set up: {_last_line(case.message)}"
+        return f"the drafted test cannot be set up: {_first_line(case.message)}"
     if reason.kind == "value" and not (raised == "AssertionError" and inside):
         return f"it fails with {raised or 'an unknown error'}, not with the value the issue gives"
     if reason.kind == "raises" and reason.exception not in ("", raised):
@@ -114,6 +120,6 @@ def exception_of(message: str) -> str:
     return "AssertionError" if re.search(r"^E?\s*assert ", text, re.MULTILINE) else ""
 
 
-def _last_line(text: str) -> str:
+def _first_line(text: str) -> str:
     lines = [x.strip() for x in text.strip().splitlines() if x.strip()]
     return lines[0][:300] if lines else ""

@@ -17,7 +17,8 @@ _ACTUAL = (
 )
 _WANTED = (
     r"(?:should (?:have )?(?:be|been|return(?:ed)?|given?|yield(?:ed)?|equal|produced?"
-    r"|print(?:ed)?|evaluate to|result in)|must (?:be|return|give)|ought to (?:be|return)|instead of|rather than"
+    r"|print(?:ed)?|evaluate to|result in)|must (?:be|return|give)|ought to (?:be|return)"
+    r"|instead of|rather than"
     r"|expect(?:ed|s|ing)?(?: (?:result|output|value|behaviou?r|it|this))?"
     r"(?: (?:to be|to return|to get|to equal|is|was|would be))?|I(?:'d| would)? expect(?:ed)?"
     r"|correct (?:result|answer|value|output) (?:is|would be|should be))"

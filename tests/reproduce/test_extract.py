@@ -118,9 +118,32 @@ def test_windows_line_ends() -> None:
 @given(
     st.lists(
         st.sampled_from(
-            ["`mean(", "[1]", ")`", " should ", "return ", "expected", " got ", "```", "\n", ">>> ",
-             "mean([2])", "TypeError", "raises ", "# ", "'", '"', "Traceback (most recent",
-             " call last):\n", 'File "x", line 1, in <module>\n', "3", "None", ".", ",", "é"]
+            [
+                "`mean(",
+                "[1]",
+                ")`",
+                " should ",
+                "return ",
+                "expected",
+                " got ",
+                "```",
+                "\n",
+                ">>> ",
+                "mean([2])",
+                "TypeError",
+                "raises ",
+                "# ",
+                "'",
+                '"',
+                "Traceback (most recent",
+                " call last):\n",
+                'File "x", line 1, in <module>\n',
+                "3",
+                "None",
+                ".",
+                ",",
+                "é",
+            ]
         ),
         max_size=25,
     )
