@@ -47,8 +47,8 @@ def copy_file(source: Path, target: Path) -> None:
 
     Raises FileNotFoundError if `source` is gone, OSError (ELOOP) if it became a link meanwhile.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_symlink():
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(source.readlink())
         return
     reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -56,8 +56,7 @@ def copy_file(source: Path, target: Path) -> None:
         found = os.fstat(reader)
         if not stat.S_ISREG(found.st_mode):
             return
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        writer = os.open(target, flags, 0o600)
+        writer = _new_file(target)
         try:
             _transfer(reader, writer)
             os.fchmod(writer, stat.S_IMODE(found.st_mode) & 0o777 | stat.S_IRUSR | stat.S_IWUSR)
@@ -71,6 +70,15 @@ def copy_file(source: Path, target: Path) -> None:
 def is_inside(root: Path, path: Path) -> bool:
     """Whether a path, links resolved, lies beneath `root`."""
     return path.resolve().is_relative_to(root.resolve())
+
+
+def _new_file(target: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(target, flags, 0o600)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(target, flags, 0o600)
 
 
 def _transfer(reader: int, writer: int) -> None:

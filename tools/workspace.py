@@ -21,6 +21,8 @@ from tools.types import FileChange, Patch
 
 __all__ = ["Workspace", "discover"]
 
+Stamp = tuple[int, int, int, int]
+
 
 class Workspace:
     """See the module. Made by `create` or `clone`, not by the constructor."""
@@ -30,6 +32,7 @@ class Workspace:
         self._base = base
         self._manifest = manifest
         self._written: dict[str, int | None] = {}
+        self._stamps: dict[str, Stamp] = {}
         self._removed = False
 
     @classmethod
@@ -101,10 +104,13 @@ class Workspace:
         """Back to the base: what was written, changed, added or removed by anyone is undone."""
         if self._removed:
             raise ValueError("the workspace was removed")
-        _empty(self.root)
-        self.root.rmdir()
+        try:
+            kept = self._untouched()
+        except PermissionError:  # a test took permissions away: start over
+            _empty(self.root)
+            kept = frozenset()
         self._written.clear()
-        self._fill()
+        self._fill(kept)
 
     def clone(self, directory: Path) -> "Workspace":
         """A second scratch copy with the agent's changes, but not what tests left behind.
@@ -130,10 +136,27 @@ class Workspace:
     def __exit__(self, *_: object) -> None:
         self.remove()
 
-    def _fill(self) -> None:
-        self.root.mkdir()
-        for name in sorted(self._manifest):
+    def _fill(self, kept: frozenset[str] = frozenset()) -> None:
+        """Copy what is missing from the base, and note how it looks untouched."""
+        self.root.mkdir(exist_ok=True)
+        for name in self._manifest - kept:
             copy_file(self._base / name, self.root / name)
+            self._stamps[name] = _stamp(self.root / name)
+
+    def _untouched(self) -> frozenset[str]:
+        """Delete everything that is not as it was filled in; the names of what is."""
+        kept: set[str] = set()
+        for above, directories, names in os.walk(self.root, topdown=False, onerror=_raise):
+            place = Path(above)
+            prefix = "" if place == self.root else f"{place.relative_to(self.root).as_posix()}/"
+            for name in names:
+                if self._stamps.get(prefix + name) == _stamp(place / name):
+                    kept.add(prefix + name)
+                else:
+                    (place / name).unlink()
+            for name in directories:
+                _tidy(place / name)
+        return frozenset(kept)
 
     def _mode_written(self, change: FileChange) -> int | None:
         return self._written.get(change.path) if change.mode is None else change.mode
@@ -173,6 +196,25 @@ def _copy(root: Path, base: Path, name: str, within: Callable[[Path], bool]) -> 
     except FileNotFoundError:
         return False  # deleted while we looked
     return True
+
+
+def _stamp(path: Path) -> Stamp:
+    """Any write changes it: the kernel sets the change time, and no program can set it back."""
+    found = path.lstat()
+    return found.st_ino, found.st_ctime_ns, found.st_size, found.st_mode
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _tidy(directory: Path) -> None:
+    """Remove a directory that is empty now; a link to one always."""
+    if directory.is_symlink():
+        directory.unlink()
+        return
+    with suppress(OSError):
+        directory.rmdir()
 
 
 def _read(root: Path, path: str) -> bytes | None:

@@ -24,7 +24,8 @@ TOKENS = st.sampled_from(
         "@@ -1,2 +1,2 @@", "@@ -1 +1 @@", "-def f():", "+def f():", " def f():", "+x",
         "\\ No newline at end of file", "new file mode 100755", "deleted file mode 100644",
         "rename from f.py", "rename to h", "Binary files a/f.py and b/f.py differ",
-        "old mode 100644", "GIT binary patch", "index 00..11 160000", '--- "a/\\303\\n"', "\udcff", "é\u2028", "\r",
+        "old mode 100644", "GIT binary patch", "index 00..11 160000", '--- "a/\\303\\n"',
+        "\udcff", "é\u2028", "\r",
     ]
 )  # fmt: skip
 ANSWERS = st.lists(TOKENS | st.text(max_size=5), max_size=14).map("\n".join)

@@ -145,6 +145,25 @@ def test_reset_takes_back_what_tests_did_too(repo: Path, tmp_path: Path) -> None
         assert found == [".gitignore", "pkg", "pkg/a.py", "run.sh"]
 
 
+def test_reset_leaves_alone_what_is_as_it_was(repo: Path, tmp_path: Path) -> None:
+    (repo / "to-dir").symlink_to("pkg")
+    with make(repo, tmp_path) as workspace:
+        inode = (workspace.root / "run.sh").stat().st_ino
+        file = workspace.root / "pkg" / "a.py"
+        time_before = file.stat()
+        file.write_bytes(b"x = 9\n")  # same length, and the time put back
+        os.utime(file, ns=(time_before.st_atime_ns, time_before.st_mtime_ns))
+        (workspace.root / "to-dir").unlink()
+        (workspace.root / "to-dir").mkdir()
+        (workspace.root / ".gitignore").unlink()
+        (workspace.root / ".gitignore").symlink_to(tmp_path)
+        workspace.reset()
+        assert (workspace.root / "run.sh").stat().st_ino == inode
+        assert file.read_bytes() == b"x = 1\n"
+        assert (workspace.root / "to-dir").readlink() == Path("pkg")
+        assert workspace.read(".gitignore") == (repo / ".gitignore").read_bytes()
+
+
 def test_clones_are_apart(repo: Path, tmp_path: Path) -> None:
     with make(repo, tmp_path) as workspace:
         workspace.write(one("pkg/a.py", b"x = 1\n", b"x = 2\n"))
