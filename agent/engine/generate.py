@@ -108,6 +108,8 @@ class _Run:
         self.output.append(token)
         if len(self.output) >= self.job.max_tokens:
             self.end = "length"
+        elif loops(self.output):  # looked at after each token, or the widths would show
+            self.end = "loop"
         return token
 
     def finish(self) -> Generated:
@@ -147,8 +149,6 @@ def generate(
                 run.end = "stop"
         if run.end is None and target.room() < 1:
             run.end = "length"
-        if run.end is None and loops(run.output):
-            run.end = "loop"
         if run.end is None and job.cancelled():
             run.end = "cancelled"
         if run.end is not None:

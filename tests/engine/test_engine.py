@@ -127,6 +127,14 @@ def test_repetition_is_stopped(engine: Engine) -> None:
     answer = run(engine, prompt_of(engine, "x"), grammar='root ::= "a"{700}', max_tokens=800)
     assert answer.ends == ("loop",)
     assert answer.output_tokens < 300
+    other = run(
+        engine,
+        prompt_of(engine, "x"),
+        grammar='root ::= "a"{700}',
+        max_tokens=800,
+        strategy="copy",
+    )
+    assert other.choices == answer.choices, "the widths of the passes do not show"
 
 
 def test_messages_cannot_forge_turns(engine: Engine) -> None:
