@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tools.errors import AmbiguousMatch, ConflictError, EditError, NoMatch, UnparseableEdit
+from tools.files import check_path
 from tools.hunks import Hunk, is_binary, lines_of, select, split
 from tools.types import FileChange, FileReader, Patch
 
@@ -53,7 +54,8 @@ def from_diff(text: str, read: FileReader) -> Patch:
     """Parse a unified diff and apply it to the files that `read` gives.
 
     A hunk whose line numbers are off is applied where its lines are, if that is one place only.
-    Raises UnparseableEdit, NoMatch or AmbiguousMatch, worded for a model; EditError for renames,
+    Raises UnparseableEdit, NoMatch or AmbiguousMatch, worded for a model; OutOfScope for
+    paths that are never written; EditError for renames,
     links, submodules and binary files, which a diff of text cannot carry.
     """
     from unidiff.errors import UnidiffParseError
@@ -166,6 +168,7 @@ def _path_of(file: "PatchedFile") -> str:
     names = [re.sub(r"^[abciow]/", "", n) for n in (old, new) if n != "/dev/null"]
     if not names or len(set(names)) > 1:
         raise EditError(f"A rename ({old} to {new}) cannot be applied; delete and create instead.")
+    check_path(names[0])
     return names[0]
 
 

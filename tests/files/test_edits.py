@@ -8,7 +8,8 @@ from tools import edits
 from tools.edits import LineFormat
 from tools.edits.syntax import check_syntax
 from tools.edits.text import decode
-from tools.errors import AmbiguousMatch, EditError, NoMatch, UnparseableEdit
+from tools.errors import AmbiguousMatch, EditError, NoMatch, OutOfScope, UnparseableEdit
+from tools.patch import from_diff
 from tools.types import FileChange, Patch
 
 
@@ -231,6 +232,14 @@ def test_code_that_holds_dividers() -> None:
 def test_answers_that_are_refused(answer: str, error: type[EditError], says: str) -> None:
     with pytest.raises(error, match=says):
         sr(answer, f_py=b"a\n")
+
+
+@pytest.mark.parametrize("path", ["../x.py", "/etc/x", ".git/hooks/pre-commit", "a/.GIT/config"])
+def test_paths_that_are_never_created(path: str) -> None:
+    with pytest.raises(OutOfScope):
+        named(block(path, "", "x\n"), {})
+    with pytest.raises(OutOfScope):
+        from_diff(f"--- /dev/null\n+++ {path}\n@@ -0,0 +1 @@\n+x\n", lambda path: None)
 
 
 def test_an_empty_file_can_be_filled() -> None:

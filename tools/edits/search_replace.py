@@ -12,6 +12,7 @@ from tools.edits.blocks import Block, blocks
 from tools.edits.match import find, rewritten
 from tools.edits.text import Text, decode
 from tools.errors import EditError, NoMatch
+from tools.files import check_path
 from tools.types import FileChange, FileReader, Patch
 
 __all__ = ["SearchReplaceFormat"]
@@ -25,12 +26,13 @@ class SearchReplaceFormat:
         return "search_replace"
 
     def parse(self, answer: str, read: FileReader) -> Patch:
-        """Raises UnparseableEdit, NoMatch, AmbiguousMatch, or EditError ("no change")."""
+        """Raises UnparseableEdit, NoMatch, AmbiguousMatch, OutOfScope, EditError ("no change")."""
         before: dict[str, bytes | None] = {}
         after: dict[str, bytes] = {}
         for block in blocks(answer):
             path = block.path
             if path not in before:
+                check_path(path)
                 before[path] = read(path)
             now = after.get(path, before[path])
             after[path] = _created(block) if now is None else _edited(block, now)
