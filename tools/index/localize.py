@@ -112,9 +112,7 @@ def _top_level(state: State, path: str) -> Iterator[Symbol]:
 def _by_centrality(state: State, most: int) -> Iterator[Symbol]:
     import numpy as np
 
-    from tools.index.graph import central
-
-    score = central(state)
+    score = state.centrality
     order = np.lexsort((np.arange(len(score)), -np.round(score, 12)))
     found = 0
     for at in order:

@@ -39,6 +39,13 @@ class State:
         """Number of definitions, files not counted."""
         return self.view.live_docs - len(self.blobs)
 
+    @cached_property
+    def centrality(self) -> "NDArray[np.float64]":
+        """Share of attention of every document; see `tools.index.graph`."""
+        from tools.index.graph import central
+
+        return central(self)
+
     def head(self, path: str) -> Head:
         segment, file = self.where[path]
         return self.segments[segment].head(file)

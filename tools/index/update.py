@@ -48,6 +48,7 @@ def survey(
     threshold = now_ns() - _FRESH_NS
     now: dict[str, Known] = {}
     sources: dict[str, bytes] = {}
+    held = 0
     for path, stat in seen.items():
         old = known.get(path)
         if old is not None and old[1] == stat and not old[2]:
@@ -59,11 +60,12 @@ def survey(
         reason = unfit(source)
         blob = f"!{reason}" if reason else files.blob_id(source)
         now[path] = (blob, stat, max(stat.mtime_ns, stat.ctime_ns) > threshold)
-        if before.get(path) != blob:
+        if before.get(path) != blob and held < _HELD_BYTES:
             sources[path] = source
+            held += len(source)
     blobs = {p: b for p, (b, _, _) in now.items() if not b.startswith("!")}
     wanted = [p for p, b in blobs.items() if before.get(p) != b]
-    records, fresh = _records(root, wanted, blobs, sources, store, progress)
+    records, fresh = _records(root, wanted, blobs, sources, seen, store, progress)
     altered = {p: k for p, k in now.items() if known.get(p) != k}
     lost = [p for p in known if p not in now]
     if fresh or altered or lost:
@@ -76,7 +78,8 @@ def _records(
     root: Path,
     wanted: list[str],
     blobs: dict[str, str],
-    sources: Mapping[str, bytes],
+    sources: dict[str, bytes],
+    sizes: Mapping[str, files.Seen],
     store: Store,
     progress: Progress | None,
 ) -> tuple[dict[str, bytes], dict[tuple[str, str], bytes]]:
@@ -87,12 +90,13 @@ def _records(
     count = _Count(progress, len(missing))
     fresh: dict[tuple[str, str], bytes] = {}
     if len(missing) >= _MANY:
-        tasks = [(p, keys[p][1], len(sources.get(p, b""))) for p in missing]
+        sources.clear()
+        tasks = [(p, keys[p][1], sizes[p].size) for p in missing]
         for path, blob, record in parse(root, tasks, count):
             fresh[blob, keys[path][1]] = record
     else:
         for path in missing:
-            source = sources.get(path) or files.read(root, path) or b""
+            source = sources.pop(path, None) or files.read(root, path) or b""
             fresh[files.blob_id(source), keys[path][1]] = extract(source, keys[path][1]).encode()
             count(1)
     stored |= fresh
@@ -101,6 +105,8 @@ def _records(
     return {p: stored[k] for p, k in keys.items() if k in stored}, fresh
 
 
+_HELD_BYTES = 32 << 20
+"""Sources kept between hashing and parsing; the rest is read twice, so that memory is bounded."""
 _MANY = 300
 """Files to parse from which on workers pay for their start (0.1 s each)."""
 
