@@ -229,7 +229,11 @@ class _Merge:
 
     def environment(self, environ: Mapping[str, str]) -> None:
         known = by_env()
+        refused = {key.variable: key for key in KEYS if not key.in_env}
         for name in sorted(environ):
+            if name in refused:
+                key = refused[name]
+                raise ConfigError(f"${name}: {key.name} is for one run only", remedy=_how(key))
             if not name.startswith("POINTSMAN_") or name in known or name in NOT_SETTINGS:
                 continue
             if difflib.get_close_matches(name, known, n=1, cutoff=MISSPELLED):

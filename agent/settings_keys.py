@@ -40,9 +40,13 @@ class Key:
         return self.flag or "--" + self.field.replace("_", "-")
 
     @property
+    def variable(self) -> str:
+        return "POINTSMAN_" + self.name.upper().replace(".", "_")
+
+    @property
     def variables(self) -> tuple[str, ...]:
-        own = "POINTSMAN_" + self.name.upper().replace(".", "_")
-        return (own, *self.env) if self.in_env else ()
+        """Looked at in this order; none where the environment may not set it."""
+        return (self.variable, *self.env) if self.in_env else ()
 
 
 # --------------------------------------------------------------------------- parsers

@@ -8,11 +8,16 @@ from typing import Any, Self
 
 __all__ = ["Interrupt"]
 
+GRACE_S = 1.0
+"""What looks at the token does so between chunks of an answer; a test run that is waited for does
+not, so after this long it is interrupted as well."""
+
 
 class Interrupt:
     """A cancel token that SIGINT and SIGTERM set while the `with` block runs.
 
-    The second signal raises KeyboardInterrupt wherever the main thread is; the third kills.
+    After `GRACE_S`, or at the second signal, KeyboardInterrupt is raised wherever the main thread
+    is: the loop turns it into the run's last event. The third signal kills.
     """
 
     def __init__(self) -> None:
@@ -28,9 +33,12 @@ class Interrupt:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._handle)
+            self._previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._late)
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._previous:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
@@ -39,7 +47,12 @@ class Interrupt:
         self._count += 1
         if self._count == 1:
             sys.stderr.write("\nstopping cleanly; once more to stop at once\n")
+            signal.setitimer(signal.ITIMER_REAL, GRACE_S)
             return
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if self._count > 2:
             signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    def _late(self, number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

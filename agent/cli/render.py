@@ -114,6 +114,10 @@ class Renderer:
             self.console.print(diff_text(diff, limit=DIFF_LINES))
         self.console.print()
         self.console.print(closing(event, self.tally))
+        following = event.outcome.next_command
+        if following:
+            # It will be copied: never wrapped, never framed.
+            self.console.print(plain(f"  next: {one_line(following, 600)}"), soft_wrap=True)
 
 
 def _rows(line: Line, width: int, console: "Console") -> "Iterator[Text]":

@@ -25,8 +25,7 @@ EVIDENCE_LINES = 6
 
 
 def closing(event: RunFinished, tally: Tally) -> "RenderableType":
-    """A panel of `rows`, and below it the command to run next."""
-    from rich.console import Group
+    """A panel of `rows`, titled by the verdict."""
     from rich.panel import Panel
     from rich.table import Table
 
@@ -37,11 +36,7 @@ def closing(event: RunFinished, tally: Tally) -> "RenderableType":
     for label, text in rows(event, tally):
         grid.add_row(label, plain(text))
     title = plain(f"{mark} · exit {event.outcome.exit_code}", f"bold {colour}")
-    panel = Panel(grid, title=title, title_align="left", border_style=colour, padding=(0, 1))
-    if not event.outcome.next_command:
-        return panel
-    # A command is copied, so it is never wrapped inside the frame.
-    return Group(panel, plain(f"  next: {one_line(event.outcome.next_command, 400)}"))
+    return Panel(grid, title=title, title_align="left", border_style=colour, padding=(0, 1))
 
 
 def rows(event: RunFinished, tally: Tally) -> Iterator[tuple[str, str]]:
@@ -51,7 +46,8 @@ def rows(event: RunFinished, tally: Tally) -> Iterator[tuple[str, str]]:
     for number, evidence in enumerate(outcome.evidence[:EVIDENCE_LINES]):
         yield ("" if number else "evidence"), one_line(evidence)
     if tally.before or tally.after:
-        yield "tests", f"before {_tests(tally.before)}  →  after {_tests(tally.after)}"
+        after = f"  →  after {_tests(tally.after)}" if tally.after else ""
+        yield "tests", f"before {_tests(tally.before)}{after}"
     files = changed(outcome.diff)
     for number, (path, plus, minus) in enumerate(files[:4]):
         state = "" if number else ("  (applied)" if outcome.applied else "  (not applied)")

@@ -131,13 +131,14 @@ def run(args: argparse.Namespace) -> int:
 
 def drive(events: "Iterator[Event]", args: argparse.Namespace) -> int:
     """Show a run's events; its last event decides the exit code."""
-    from agent.cli.render import Renderer
+    from agent.cli.render import NoStatus, Renderer, status_for
     from agent.events import RunFinished
 
-    quiet_console = err_console(args)
-    quiet_console.quiet = bool(args.quiet)
+    console = err_console(args)
+    # On one terminal the transcript and the JSON lines would run into each other.
+    console.quiet = args.quiet or (args.json and sys.stdout.isatty())
     code = 5
-    with Renderer(quiet_console) as view:
+    with Renderer(console, NoStatus() if console.quiet else status_for(console)) as view:
         for event in events:
             if args.json:
                 emit(as_row(event))
