@@ -25,16 +25,16 @@ from agent.types import CancelToken, Completion, Privacy, Task
 from agent.work import Deps, RunLimits, Runner
 
 if TYPE_CHECKING:
-    from tools.repo import Repo
-    from tools.workspace import Workspace
-
     from agent.gateway import Gateway
     from agent.ledger import Ledger
     from agent.trajectory import RunSummary
     from tools.index import Index
     from tools.journal import Journal
+    from tools.repo import Repo
     from tools.secrets import Redactor
+    from tools.testrun.quick import QuickTests
     from tools.types import Sandbox
+    from tools.workspace import Workspace
 
 
 RESUMABLE = (3, 5, 130)
@@ -183,7 +183,7 @@ class App:
             make_workspace=self._workspace,
             find_runner=lambda ws: self._runner(ws, task.test_command),
             built_runner=lambda ws: self._runner(ws, "python -m pytest"),
-            quick=lambda ids: None,
+            quick=lambda ids: self._quick(ids, task.test_command),
             route=places.router(self.ledger, run_id),
             facts=places.facts,
             privacy=self._privacy(),
@@ -247,6 +247,26 @@ class App:
             command=command,
             interpreter=target_interpreter(self.repo.root, os.environ),
             original_root=self.repo.root,
+            environ=os.environ,
+        )
+
+    def _quick(self, ids: Sequence[str], override: str | None) -> "QuickTests | None":
+        """Batches run one framework at a time: the reproduction's, or the suite's."""
+        from agent.suite import BUILT_DIR
+        from tools.testrun import detect, target_interpreter
+        from tools.testrun.quick import QuickTests
+
+        built = [i.startswith(f"{BUILT_DIR}/") for i in ids]
+        if any(built) != all(built):
+            return None
+        command = "python -m pytest" if any(built) else override or self.settings.test_command
+        found = detect(self.repo.root, command)
+        if found.kind == "command":
+            return None
+        return QuickTests(
+            sandbox=self.sandbox,
+            command=found,
+            interpreter=target_interpreter(self.repo.root, os.environ),
             environ=os.environ,
         )
 

@@ -21,13 +21,12 @@ from agent.types import (
 from tools.types import Coverage, Hit, Sandbox, Suspect, TestCommand, TestRun
 
 if TYPE_CHECKING:
-    from tools.workspace import Workspace
-
     from agent.gateway import Gateway
     from agent.router import Place
     from tools.index import Index
     from tools.journal import Journal
     from tools.validate import Quicktry
+    from tools.workspace import Workspace
 
 
 class Runner(Protocol):

@@ -6,7 +6,6 @@ It offers. A patch with plausible rivals (others that tests cannot tell from it)
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-
 from agent import finish
 from agent.changes import as_patch
 from agent.diagnose import suite_of

@@ -41,7 +41,11 @@ OUTCOME = Outcome(verdict="verified", reason="r", diff="d", exit_code=0, evidenc
 
 EVENTS: tuple[events.Event, ...] = (
     events.RunStarted(
-        run_id="20261120-120000-abcdef", task=TASK, base_commit=None, sandbox="bwrap", version="1",
+        run_id="20261120-120000-abcdef",
+        task=TASK,
+        base_commit=None,
+        sandbox="bwrap",
+        version="1",
         places=(Place(location="local", provider="w", model="m", context_window=9),),
     ),
     events.Phase(name="index"),
