@@ -145,7 +145,9 @@ def _said(e: ev.RequestFinished) -> str:
 
 
 def _refused(e: ev.EditRefused) -> Iterator[Line]:
-    yield Line("edit", f"refused ({one_line(e.error)}): {one_line(e.message)}", "yellow")
+    # Its first line says what is wrong; the rest quotes code to the model.
+    message = one_line(e.message.strip().partition("\n")[0], 140)
+    yield Line("edit", f"refused ({one_line(e.error)}): {message}", "yellow")
 
 
 def _escalated(e: ev.Escalated) -> Iterator[Line]:

@@ -61,6 +61,8 @@ class LiveStatus:
             case ev.RequestStarted():
                 self._tail = ""
                 self._detail = f"asking {event.route.location or '?'} {event.route.model or ''}"
+            case ev.RequestFinished():
+                self._tail = self._detail = ""
             case ev.Spent():
                 self._money = _meter(event)
             case _:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["NoStatus", "Renderer", "Status", "status_for"]
 
 LABEL = 10
+REFUSALS = 2
 DIFF_LINES = 120
 """More of a patch than this is for `agent diff`, not for the end of a run."""
 
@@ -68,7 +69,7 @@ class Renderer:
         self.console = console
         self.tally = Tally()
         self._status = status or status_for(console)
-        self._diff = ""
+        self._refused = 0
 
     def __enter__(self) -> Self:
         self._status.start()
@@ -83,8 +84,9 @@ class Renderer:
         self._status.show(event)
         if isinstance(event, ev.RunStarted):
             self._title(event)
-        for line in lines(event):
-            self._line(line)
+        if not self._too_many_refusals(event):
+            for line in lines(event):
+                self._line(line)
         if isinstance(event, ev.RunFinished):
             self._status.stop()
             self._close(event)
@@ -102,6 +104,16 @@ class Renderer:
         style = "bold red" if event.sandbox in ("direct", "unsandboxed") else ""
         words = "NONE: commands run unconfined" if style else one_line(event.sandbox)
         self._line(Line("sandbox", words, style, f"run {one_line(event.run_id)}"))
+
+    def _too_many_refusals(self, event: ev.Event) -> bool:
+        """A whole beam of answers can be refused: the first few are shown, the rest counted."""
+        if isinstance(event, ev.EditRefused):
+            self._refused += 1
+            return self._refused > REFUSALS
+        if self._refused > REFUSALS:
+            self._line(Line("", f"… and {self._refused - REFUSALS} more refused", "yellow"))
+        self._refused = 0
+        return False
 
     def _line(self, line: Line) -> None:
         for row in _rows(line, self.console.width, self.console):

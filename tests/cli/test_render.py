@@ -88,6 +88,14 @@ def test_untrusted_text_is_cleaned_everywhere() -> None:
     assert "[bold]z[/bold]" in text  # control: the hostile text is there, as plain text
 
 
+def test_a_row_of_refusals_is_shortened() -> None:
+    refused = ev.EditRefused(step_id="1", error="NoMatch", message="no such text\n> code")
+    text = shown([*[refused] * 7, ev.Notice(message="next"), refused])
+    assert text.count("refused (NoMatch): no such text") == 3
+    assert "… and 5 more refused" in text
+    assert "> code" not in text
+
+
 def test_every_event_can_be_shown_alone() -> None:
     for event in SCRIPT["VERIFIED"]:
         shown([event])
