@@ -92,8 +92,10 @@ def _nest(source: bytes, found: list[Found]) -> tuple[list[Definition], list[tup
     definitions = [Definition("", "module", 1, max(lines, 1), "")]
     spans = [(0, len(source), 0)]
     open_: list[int] = [0]
+    whole = spans[0][:2]
     for f in found:
-        while f.start >= spans[open_[-1]][1]:
+        # `a, b = 1, 2` gives two names one span: neither is inside the other.
+        while f.start >= spans[open_[-1]][1] or (f.start, f.end) == spans[open_[-1]][:2] != whole:
             open_.pop()
         parent = open_[-1]
         above = definitions[parent]

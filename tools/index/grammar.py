@@ -4,6 +4,7 @@ The walk looks only where definitions can stand, so that it costs a fifth of the
 `tags.scm` query costs as much as the parse itself. No tree outlives the call.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -51,7 +52,11 @@ def walk(source: bytes, language: str) -> tuple[list[Found], list["Node"], bool]
     root = _parser(language).parse(source).root_node
     walker = _Walker(source, spec)
     walker.run(root)
-    broken = root.has_error and spec.macros and walker.errors * 4 > root.named_child_count
+    broken = (
+        spec.macros
+        and root.has_error
+        and (root.type == "ERROR" or walker.errors * 10 > len(source))
+    )
     return walker.found, walker.imports, broken
 
 
@@ -68,7 +73,7 @@ class _Walker:
         self.spec = spec
         self.found: list[Found] = []
         self.imports: list[Node] = []
-        self.errors = 0
+        self.errors = 0  # bytes
 
     def run(self, root: "Node") -> None:
         stack: list[_Place] = [(root, None, 0, False)]
@@ -91,7 +96,7 @@ class _Walker:
                         stack.append((inner, None, depth + 1, in_function))
                 elif type_ in passed:
                     start = (outer or child) if type_ in spec.wrappers else None
-                    self.errors += type_ == "ERROR"
+                    self.errors += (child.end_byte - child.start_byte) * (type_ == "ERROR")
                     stack.append((child, start, depth + 1, local))
                 elif type_ in spec.imports:
                     self.imports.append(child)
@@ -146,7 +151,7 @@ class _Walker:
                 end.end_byte,
                 whole.start_point[0] + 1,
                 end.end_point[0] + 1 - (end.end_point[1] == 0 and end.end_byte > whole.start_byte),
-                signature(self.source[node.start_byte : min(cut, node.start_byte + 600)]),
+                signature(self.source[node.start_byte : min(cut, node.start_byte + 600)], kind),
             )
         )
 
@@ -160,9 +165,13 @@ def _before(body: "Node") -> int:
 
 
 _OPENERS = " \t{:=;,"
+_ANNOTATIONS = re.compile(r"^(?:@[\w.]+(?:\([^()]*\))?\s+)+")
 
 
-def signature(raw: bytes) -> str:
-    """One line of at most 200 characters, without what opens the body."""
-    text = " ".join(raw.decode("utf-8", "replace").split()).rstrip(_OPENERS)
+def signature(raw: bytes, kind: str) -> str:
+    """One line of at most 200 characters, without annotations and what opens the body."""
+    text = _ANNOTATIONS.sub("", " ".join(raw.decode("utf-8", "replace").split()))
+    if kind in ("class", "type") and not text.startswith("typedef"):
+        text = text.partition("{")[0]
+    text = text.rstrip(_OPENERS).removesuffix("=>").rstrip(_OPENERS)
     return text if len(text) <= 200 else text[:199] + "…"

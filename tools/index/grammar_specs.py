@@ -112,7 +112,8 @@ def _js_expression(node: "Node") -> "Iterator[Binding]":
     if inner is None:
         return
     if inner.type != "assignment_expression":
-        yield None, "constant", inner, node
+        # TypeScript's `namespace x { … }` is an expression to its grammar.
+        yield None, "constant", node if inner.type == "internal_module" else inner, node
         return
     left, right = inner.child_by_field_name("left"), inner.child_by_field_name("right")
     name = _text(left) or ""
@@ -175,7 +176,7 @@ _TYPESCRIPT = Spec(
         "abstract_method_signature": "function",
         "method_signature": "function",
     },
-    descend=_JS_DESCEND | {"interface_body", "ambient_declaration"},
+    descend=_JS_DESCEND | {"interface_body", "ambient_declaration", "expression_statement"},
     nested=_JS_NESTED,
     wrappers=frozenset({"export_statement", "ambient_declaration"}),
     imports=frozenset({"import_statement"}),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 __all__ = ["EXTRACTOR_VERSION", "KINDS", "Definition", "FileRecord", "Parts", "parts"]
 
-EXTRACTOR_VERSION = 2
+EXTRACTOR_VERSION = 3
 """Raised whenever the extractor would say something else about the same bytes."""
 
 KINDS = ("module", "class", "function", "method", "constant", "type")

@@ -33,7 +33,7 @@ _PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
         (
             "function",
             _C_LIKE + r"(?!return|new|throw|await|else|using|namespace)[\w<>\[\],.?]+\s+"
-            r"(?P<name>\w+)\s*(?:<[\w, ]+>)?\([^;]*$",
+            r"(?P<name>\w+)\s*(?:<[\w, ]+>)?\([^;{]*(?:\{|=>|$)",
         ),
     ),
     "bash": (
@@ -77,6 +77,7 @@ _PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
             r"^(?P<indent>)(?!return|else|typedef|#)[A-Za-z_][\w \t*&:<>,]*?[ \t*&]"
             r"(?P<name>[\w:~]+)[ \t]*\([^;{}]*\)?[^;{}]*(?:\{|$)",
         ),
+        ("function", r"^(?P<indent>)(?P<name>\w+)[ \t]*\([^;{}]*\)[\w \t]*\n\{"),
     ),
 }
 _PATTERNS["cython"] = (
@@ -124,7 +125,7 @@ def _close(source: bytes, hits: list[tuple[int, tuple[str, str, int]]]) -> list[
         found.append(
             Found(
                 name, kind, start, start + len(text), line, line + text.count(b"\n"),
-                signature(first),
+                signature(first.partition(b"{")[0], kind),
             )
         )  # fmt: skip
     return found

@@ -1,0 +1,9 @@
+module Shop
+  class Cart
+    def add(item)
+      1
+    end
+    def self.load
+    end
+  end
+end
