@@ -52,8 +52,8 @@ def _head(records: Records, made: Recipe) -> str:
     return f"""# Pointsman Mini ({made.name} config)
 
 A {records.parameters / 1e6:.1f} M parameter `qwen35` hybrid (gated delta nets, gated attention \
-every {m.interval}th layer) with a trained draft head (MTP, llama.cpp: nextn). It was trained from \
-nothing on {trained["tokens"] / 1e6:.2f} M tokens in {trained["seconds"] / 60:.0f} minutes. It \
+in every {m.interval}. layer) with a trained draft head (MTP, llama.cpp: nextn). It was trained \
+from nothing on {trained["tokens"] / 1e6:.2f} M tokens in {trained["seconds"] / 60:.0f} minutes. It \
 proposes edit steps on small Python bugs and nothing else: it is not a chat model, knows no other \
 language, and at this size and training its proposals are weak (figures below). What it is good \
 for is exercising the whole local path, engine and draft head included, on a machine with no \

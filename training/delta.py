@@ -24,6 +24,13 @@ def chunked(
     `state` is [B, H, S, S] (keys × values), zeros when None. T may be any length: the padding
     added here has k = 0, beta = 0 and g = 0, which leaves the state as it is.
     """
+    with torch.autocast(q.device.type, enabled=False):  # the state adds up over the whole row
+        return _chunked(q, k, v, g, beta, state)
+
+
+def _chunked(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor | None
+) -> tuple[Tensor, Tensor]:
     batch, heads, length, width = q.shape
     pad = -length % CHUNK
     if pad:

@@ -21,6 +21,11 @@ from training.delta import chunked, single
 
 __all__ = ["Cache", "Mini"]
 
+# Blocks start small against the embedding, or the token itself is lost in the residual stream
+# and attention has nothing clean to copy.
+_RESIDUAL = 0.1
+_EMBEDDING = 0.05
+
 
 @dataclass(slots=True)
 class Cache:
@@ -50,9 +55,9 @@ class RmsNorm(nn.Module):
         return functional.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.eps)
 
 
-def _linear(source: int, target: int) -> nn.Linear:
+def _linear(source: int, target: int, gain: float = 0.6) -> nn.Linear:
     layer = nn.Linear(source, target, bias=False)
-    nn.init.normal_(layer.weight, std=source**-0.5 * 0.6)
+    nn.init.normal_(layer.weight, std=source**-0.5 * gain)
     return layer
 
 
@@ -74,7 +79,7 @@ class Attention(nn.Module):
         self.attn_q = _linear(c.width, 2 * c.heads * c.head_dim)
         self.attn_k = _linear(c.width, c.kv_heads * c.head_dim)
         self.attn_v = _linear(c.width, c.kv_heads * c.head_dim)
-        self.attn_output = _linear(c.heads * c.head_dim, c.width)
+        self.attn_output = _linear(c.heads * c.head_dim, c.width, _RESIDUAL)
         self.attn_q_norm = RmsNorm(c.head_dim, c.eps)
         self.attn_k_norm = RmsNorm(c.head_dim, c.eps)
 
@@ -115,7 +120,7 @@ class DeltaNet(nn.Module):
         self.attn_gate = _linear(config.width, inner)
         self.ssm_alpha = _linear(config.width, config.ssm_heads)
         self.ssm_beta = _linear(config.width, config.ssm_heads)
-        self.ssm_out = _linear(inner, config.width)
+        self.ssm_out = _linear(inner, config.width, _RESIDUAL)
         self.ssm_conv1d = nn.Parameter(torch.randn(3 * inner, config.conv) * config.conv**-0.5)
         self.ssm_norm = RmsNorm(config.ssm_state, config.eps)
         # Decay per token between 0.999 and 0.9 at the start, as Mamba-2 spreads it.
@@ -170,7 +175,7 @@ class Block(nn.Module):
         self.post_attention_norm = RmsNorm(config.width, config.eps)
         self.ffn_gate = _linear(config.width, config.ff)
         self.ffn_up = _linear(config.width, config.ff)
-        self.ffn_down = _linear(config.ff, config.width)
+        self.ffn_down = _linear(config.ff, config.width, _RESIDUAL)
 
     def feed(self, x: Tensor) -> Tensor:
         """x plus its feed-forward part."""
@@ -245,7 +250,7 @@ class Mini(nn.Module):
         super().__init__()
         self.config = config
         self.token_embd = nn.Embedding(config.vocab, config.width)
-        nn.init.normal_(self.token_embd.weight, std=0.02)
+        nn.init.normal_(self.token_embd.weight, std=_EMBEDDING)
         self.blocks = nn.ModuleList(Block(config, i) for i in range(config.layers))
         self.output_norm = RmsNorm(config.width, config.eps)
         self.mtp = Mtp(config)

@@ -76,12 +76,13 @@ def learning_rate(made: Recipe, progress: float) -> float:
     return min(1.0, max(1.0 - progress, 0.0) / made.decay)
 
 
-def losses(model: Mini, batch: Batch, made: Recipe) -> tuple[Tensor, dict[str, float]]:
+def losses(model: Mini, batch: Batch, made: Recipe) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted loss, and the mean per-token losses by head and kind for the log."""
     tokens, weights = batch.tokens, batch.weights
     h = model(tokens)
     states = [h, *model.drafts(tokens, h, made.mtp_depth)]
-    total, shown = h.new_zeros((), dtype=torch.float32), {}
+    total = h.new_zeros((), dtype=torch.float32)
+    shown: dict[str, Tensor] = {}
     for depth, state in enumerate(states):
         # Trunk row t predicts t+1; row t of any draft head too, but draft j needs j rows before.
         keep = made.mtp_sample if depth else made.trunk_sample
@@ -99,8 +100,8 @@ def losses(model: Mini, batch: Batch, made: Recipe) -> tuple[Tensor, dict[str, f
         picked = answer.flatten()[chosen]
         name = f"mtp{depth}" if depth else "trunk"
         for part, rows in ((name, ~picked), (f"{name}_answer", picked)):
-            if rows.any():
-                shown[part] = each.detach()[rows].mean()
+            # NaN when there is none; the log leaves it out. Testing here would stall a GPU.
+            shown[part] = (each.detach() * rows).sum() / rows.sum()
     return total, shown
 
 
@@ -162,6 +163,7 @@ class Run:
         self.made, self.data, self.out, self.minutes = made, data, out, minutes
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(0)
+        torch.set_float32_matmul_precision("high")  # TF32 where there is any
         self.model = Mini(made.model).to(self.device)
         self.optimizers = _optimizers(self.model, made)
         self.progress = Progress()
@@ -180,7 +182,8 @@ class Run:
             self.progress.seconds = before + now - began
             if now - logged >= _LOG_SECONDS:
                 rate = (self.progress.tokens - tokens_then) / (now - logged)
-                self._log(event="step", tokens_per_second=round(rate), **shown)
+                found = {k: round(float(v), 4) for k, v in shown.items() if not v.isnan()}
+                self._log(event="step", tokens_per_second=round(rate), **found)
                 logged, tokens_then = now, self.progress.tokens
             done = self.progress.seconds >= 60 * self.minutes
             if done or now - saved >= 60 * save_minutes:
@@ -199,10 +202,12 @@ class Run:
                 yield batch
             p.epoch, p.batch = p.epoch + 1, 0
 
-    def _step(self, batch: Batch) -> dict[str, float]:
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
         """Forward and backward of one micro batch; the optimisers step when enough are in."""
         made, p = self.made, self.progress
         micro = max(1, made.batch_tokens // made.micro_tokens)
+        p.step += 1
+        p.tokens += int((batch.weights > 0).sum())
         batch = Batch(
             tokens=batch.tokens.to(self.device, non_blocking=True),
             weights=batch.weights.to(self.device, non_blocking=True),
@@ -210,8 +215,6 @@ class Run:
         with torch.autocast(self.device.type, torch.bfloat16):
             loss, shown = losses(self.model, batch, made)
         (loss / micro).backward()
-        p.step += 1
-        p.tokens += int((batch.weights > 0).sum())
         if p.step % micro == 0:
             factor = learning_rate(made, p.seconds / (60 * self.minutes))
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -220,7 +223,7 @@ class Run:
                     group["lr"] = made.learning_rate * factor
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-        return {k: round(float(v), 4) for k, v in shown.items()}
+        return shown
 
     def _save(self) -> None:
         """Write both files beside their places, then rename: a cut run keeps the last good."""
