@@ -4,10 +4,12 @@ Starting pytest costs 0.3-0.5 s; forking a process that has it loaded costs a fe
 
     python forkserver.py JOBS.json
 
-JOBS: {"root", "kind": "pytest"|"unittest", "args": [...], "ids": [...], "cwd_on_path": bool,
-"timeout_s", "jobs": [{"path", "content": base64}, ...]}. One JSON object per line goes to stdout:
-first {"ready": true, "baseline_s": s} or {"ready": false, "why": text}, then {"i": n, "outcome":
-"green"|"red"|"timeout"|"crash", "s": s} for each job. Green: every id ran and passed.
+JOBS: {"root", "kind": "pytest"|"unittest", "args": [...], "flags": {module: [...]}, "ids": [...],
+"paths": [...], "fallback": [...], "timeout_s", "jobs": [{"path", "content": base64}, ...]}.
+
+One JSON object per line goes to stdout: {"ready": true, "baseline_s": s} or {"ready": false,
+"why": text}, then {"i": n, "outcome": "green"|"red"|"timeout"|"crash", "s": s} for each job. Green:
+every id ran and passed.
 
 Standard library only, Python 3.8 and later; imports nothing of ours. Each candidate is written to
 the work tree, which must be a copy that may be spoilt, and is taken back after its run.
@@ -41,9 +43,13 @@ def say(fd: int, **values: Any) -> None:
 class Recorder:
     """A pytest plugin that keeps what passed and whether anything did not."""
 
-    def __init__(self) -> None:
+    def __init__(self, ids: list[str]) -> None:
+        self.ids = set(ids)
         self.passed: set[str] = set()
         self.bad = False
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items[:] = [item for item in items if item.nodeid in self.ids]
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed:
@@ -59,10 +65,15 @@ class Recorder:
 def run_pytest(job: dict[str, Any]) -> bool:
     import pytest
 
-    recorder = Recorder()
-    args = [*job["args"], "-x", "-q", "-p", "no:cacheprovider", "--tb=no"]
-    pytest.main([*args, *job["ids"]], plugins=[recorder])
-    return not recorder.bad and set(job["ids"]) <= recorder.passed
+    recorder = Recorder(job["ids"])
+    found = importlib.util.find_spec
+    flags = [x for module, given in job["flags"].items() if found(module) for x in given]
+    args = [*job["args"], *flags, "-x", "-q", "-p", "no:cacheprovider", "--tb=no"]
+    # A file that cannot be collected is red if it holds our tests and nothing to us otherwise.
+    code = int(pytest.main(args, plugins=[recorder]))
+    if code in (3, 4):
+        raise RuntimeError("pytest could not run: its own error or a wrong option")
+    return not recorder.bad and recorder.ids <= recorder.passed
 
 
 def run_unittest(job: dict[str, Any]) -> bool:
@@ -86,15 +97,15 @@ def child(job: dict[str, Any], pipe: int, report_modules: bool) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    green = False
+    green: bool | None = None
     try:
         green = run_pytest(job) if job["kind"] == "pytest" else run_unittest(job)
-    except BaseException:  # a process boundary: whatever the code under test raises is "not green"
-        green = False
+    except BaseException:  # a process boundary: whatever comes out of the code under test
+        green = None
     finally:
         names = sorted(sys.modules) if report_modules else []
         origins = [(n, getattr(sys.modules.get(n), "__file__", None)) for n in names]
-        os.write(pipe, (json.dumps([bool(green), origins])).encode())
+        os.write(pipe, (json.dumps([green, origins])).encode())
         os._exit(0)
 
 
@@ -137,7 +148,7 @@ def attempt(
     if not outcome:
         try:
             green, modules = json.loads(b"".join(chunks))
-            outcome = "green" if green else "red"
+            outcome = {True: "green", False: "red", None: "crash"}[green]
         except ValueError:
             outcome = "crash"
     return outcome, time.monotonic() - started, modules
@@ -198,7 +209,8 @@ def with_candidate(
 def main() -> int:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     out = os.dup(1)
-    sys.path[0:1] = [job["root"]] if job["cwd_on_path"] else []
+    sys.path[0:1] = job["paths"]
+    sys.path += job["fallback"]
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     try:

@@ -5,13 +5,17 @@ Used by `tools.validate`, which falls back to the plain test runner where this r
 
 import base64
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tools.sandbox import interpreter_paths
+from tools.testrun.arguments import framework_arguments, pytest_safety
+from tools.testrun.imports import source_directories
+from tools.testrun.interpreter import target_environment
+from tools.testrun.lend import Overlay, pytest_overlay
 from tools.types import Limits, Sandbox, TestCommand
 
 __all__ = ["BatchResult", "ForkServer", "Quick"]
@@ -19,9 +23,6 @@ __all__ = ["BatchResult", "ForkServer", "Quick"]
 Quick = Literal["green", "red", "timeout", "crash"]
 
 _PREFIX = b"@pointsman "
-_TAKES_VALUE = frozenset(
-    {"-c", "-k", "-m", "-p", "-o", "-n", "-W", "-r", "--rootdir", "--confcutdir", "--ignore"}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +40,11 @@ class ForkServer:
 
     sandbox: Sandbox
     interpreter: Path
+    """The target's."""
     command: TestCommand
-    env: Mapping[str, str] = field(default_factory=dict)
-    readable: tuple[Path, ...] = ()
-    limits: Limits = field(default_factory=Limits)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """The user's environment; ours and credentials are taken out."""
+    memory_mb: int = 4096
 
     def run(
         self,
@@ -56,67 +58,52 @@ class ForkServer:
         """Try each (path, whole content). `timeout_s` is for one job, `wall_s` for the batch.
 
         Fewer outcomes than jobs: the batch was stopped at the job after the last outcome.
-        SandboxError passes through.
+        SandboxError and TestCommandError pass through.
         """
         if self.command.kind == "command":
             return BatchResult(why="only pytest and unittest can be forked")
-        args, cwd_on_path = pytest_arguments(self.command, root)
+        root = root.resolve()
+        lent = pytest_overlay(self.interpreter) if self.command.kind == "pytest" else Overlay()
         with tempfile.TemporaryDirectory(prefix="pointsman-try-") as scratch:
-            place = Path(scratch)
+            place = Path(scratch).resolve()
             script, plan = place / "server.py", place / "jobs.json"
             script.write_bytes(Path(__file__).with_name("forkserver.py").read_bytes())
-            plan.write_text(
-                json.dumps(
-                    {
-                        "root": str(root),
-                        "kind": self.command.kind,
-                        "args": args,
-                        "ids": list(ids),
-                        "cwd_on_path": cwd_on_path,
-                        "timeout_s": timeout_s,
-                        "jobs": [
-                            {"path": p, "content": base64.b64encode(c).decode()} for p, c in jobs
-                        ],
-                    }
-                ),
-                encoding="utf-8",
-            )
-            if os.geteuid() == 0:
-                # As root the sandbox drops to another user, who must be able to read this.
-                place.chmod(0o755)
+            job = self._job(root, place, lent, ids, timeout_s)
+            job["jobs"] = [{"path": p, "content": base64.b64encode(c).decode()} for p, c in jobs]
+            plan.write_text(json.dumps(job), encoding="utf-8")
+            readable = [place, *interpreter_paths(self.interpreter), *lent.readable]
+            readable += [lent.directory] if lent.directory else []
             result = self.sandbox.run(
                 (str(self.interpreter), str(script), str(plan)),
                 cwd=root,
-                env={**self.env, "PYTHONDONTWRITEBYTECODE": "1"},
-                limits=Limits(
-                    wall_s=wall_s,
-                    memory_mb=self.limits.memory_mb,
-                    processes=self.limits.processes,
-                    output_bytes=self.limits.output_bytes,
-                ),
-                writable=(root,),
-                readable=(place, *self.readable),
+                env=target_environment(self.environ)
+                | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"},
+                limits=Limits(wall_s=wall_s, memory_mb=self.memory_mb),
+                # Written to by pytest's cache; as root the sandbox may be another user inside.
+                writable=(root, place),
+                readable=tuple(p for p in readable if p.exists()),
             )
         return _parse(result.stdout, result.stderr)
 
-
-def pytest_arguments(command: TestCommand, root: Path) -> tuple[list[str], bool]:
-    """Options of a test command without its paths, and whether it puts the root on `sys.path`."""
-    argv = list(command.argv)
-    names = [Path(a).name for a in argv]
-    at = next((i for i, n in enumerate(names) if n in ("pytest", "py.test", "unittest")), None)
-    if at is None:
-        return [], True
-    as_module = at > 0 and argv[at - 1] == "-m"
-    kept: list[str] = []
-    for before, arg in zip(["", *argv[at + 1 :]], argv[at + 1 :], strict=False):
-        if arg.startswith("-") or before in _TAKES_VALUE or not _is_path(arg, root):
-            kept.append(arg)
-    return (kept if command.kind == "pytest" else []), as_module or command.kind == "unittest"
-
-
-def _is_path(arg: str, root: Path) -> bool:
-    return (root / arg.split("::")[0]).exists()
+    def _job(
+        self, root: Path, place: Path, lent: Overlay, ids: Sequence[str], timeout_s: float
+    ) -> dict[str, object]:
+        """What `tools.testrun` would run, so that both see the same tests."""
+        args = framework_arguments(self.command, root, tuple(ids))
+        flags: dict[str, list[str]] = {}
+        if self.command.kind == "pytest":
+            fixed, flags = pytest_safety(args, root, place)
+            args = (*args, *fixed)
+        return {
+            "root": str(root),
+            "kind": self.command.kind,
+            "args": list(args),
+            "flags": flags,
+            "ids": list(ids),
+            "paths": [str(p) for p in source_directories(root)],
+            "fallback": [str(lent.directory)] if lent.directory else [],
+            "timeout_s": timeout_s,
+        }
 
 
 def _parse(stdout: bytes, stderr: bytes) -> BatchResult:

@@ -257,7 +257,7 @@ MODULE = textwrap.dedent(
 
 @cache
 def everything() -> tuple[Candidate, ...]:
-    return tuple(generate(MODULE, list(range(1, MODULE.count("\n") + 1)), limit=100_000))
+    return tuple(generate(MODULE, [2, 9, 13, 15, 24, 29, 31], limit=1500))
 
 
 def test_every_candidate_compiles_and_changes_only_its_lines() -> None:
@@ -394,7 +394,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(EXPRESSIONS)
 def test_law_whatever_the_expression_candidates_compile(expression: str) -> None:
     source = f"def f(a, b):\n    return {expression}\n"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tools.enumerate import apply, candidates
-from tools.quicktry import ForkServer, pytest_arguments
+from tools.quicktry import ForkServer
 from tools.sandbox.direct import DirectExecution
 from tools.types import Candidate, Suspect, TestCase, TestCommand, TestRun
 from tools.validate import Validation, collect, no_worse, validate
@@ -42,7 +42,6 @@ def test_mean_of_two():
 def test_spread():
     assert spread([4, 1, 9]) == 8
 """
-BARE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 MakeLab = Callable[[dict[str, str]], Any]
 
 
@@ -53,9 +52,7 @@ def suspects(path: str, *lines: int) -> tuple[Suspect, ...]:
 
 
 def server(command: TestCommand = COMMAND) -> ForkServer:
-    return ForkServer(
-        sandbox=DirectExecution(), interpreter=Path(sys.executable), command=command, env=BARE
-    )
+    return ForkServer(sandbox=DirectExecution(), interpreter=Path(sys.executable), command=command)
 
 
 def search(
@@ -91,7 +88,7 @@ def test_finds_the_repair_and_leaves_the_repository_alone(lab: MakeLab) -> None:
         (5,),
         ("test_stats.py::test_mean", "test_stats.py::test_mean_of_two"),
         server(),
-        limit=40,
+        limit=16,
     )
     fixed = [apply(STATS.encode(), c).decode() for c in result.plausible]
     assert any("return total / len(values)\n" in f or "/ (len(values))" in f for f in fixed)
@@ -104,10 +101,10 @@ def test_finds_the_repair_and_leaves_the_repository_alone(lab: MakeLab) -> None:
 def test_sole_only_after_everything_near_was_tried(lab: MakeLab) -> None:
     made = lab({"stats.py": STATS, "test_stats.py": TESTS})
     failing = ("test_stats.py::test_mean", "test_stats.py::test_mean_of_two")
-    whole = search(made, "stats.py", (5,), failing, server(), limit=60)
+    whole = search(made, "stats.py", (5,), failing, server(), limit=24)
     assert len(whole.rivals) >= 1
     assert whole.tried == whole.generated or whole.stopped_by in ("sole", "rivals")
-    cut = search(made, "stats.py", (5,), failing, server(), max_runs=20)
+    cut = search(made, "stats.py", (5,), failing, server(), max_runs=8)
     assert not cut.sole
 
 
@@ -115,7 +112,7 @@ def test_weak_tests_leave_rivals_and_say_so(lab: MakeLab) -> None:
     source = "def area(a, b):\n    return a + b\n"
     tests = "from shape import area\n\ndef test_area():\n    assert area(1, 3) == 3\n"
     made = lab({"shape.py": source, "test_shape.py": tests})
-    result = search(made, "shape.py", (2,), ("test_shape.py::test_area",), server(), limit=60)
+    result = search(made, "shape.py", (2,), ("test_shape.py::test_area",), server(), limit=24)
     assert len(result.rivals) >= 2
     assert not result.sole
     assert result.stopped_by == "rivals"
@@ -130,7 +127,7 @@ def test_a_candidate_that_breaks_another_test_is_not_plausible(lab: MakeLab) -> 
         "def test_same():\n    assert clip(5, 5) == 5\n"
     )
     made = lab({"clip.py": source, "test_clip.py": tests})
-    result = search(made, "clip.py", (2, 3), ("test_clip.py::test_low",), server(), limit=40)
+    result = search(made, "clip.py", (2, 3), ("test_clip.py::test_low",), server(), limit=16)
     assert result.tried > 5
     for candidate in result.plausible:
         names: dict[str, Any] = {}
@@ -142,7 +139,7 @@ def test_the_plain_runner_and_the_server_agree(lab: MakeLab) -> None:
     source = "def double(x):\n    return x + 2\n"
     tests = "from twice import double\n\ndef test_it():\n    assert double(5) == 10\n"
     made = lab({"twice.py": source, "test_twice.py": tests})
-    given = list(candidates(source.encode(), "twice.py", suspects("twice.py", 2), limit=12))
+    given = list(candidates(source.encode(), "twice.py", suspects("twice.py", 2), limit=6))
     ids = ("test_twice.py::test_it",)
     slow = search(made, "twice.py", (2,), ids, None, given=given)
     fast = search(made, "twice.py", (2,), ids, server(), given=given)
@@ -208,28 +205,27 @@ def test_same_size_edits_are_not_confused_by_bytecode(lab: MakeLab) -> None:
 
 
 def test_falls_back_when_the_server_cannot_reproduce(lab: MakeLab) -> None:
-    """A suite that is green under `-x -q` flags or in a fork must not be trusted there."""
-    made = lab(
-        {
-            "m.py": "X = 1\n",
-            "test_m.py": "import os, m\n\ndef test_x():\n"
-            "    assert m.X == 2 or os.getppid() != int(os.environ.get('RUNNER', os.getppid()))\n",
-        }
-    )
-    broken = ForkServer(
-        sandbox=DirectExecution(),
-        interpreter=Path(sys.executable),
-        command=COMMAND,
-        env={"RUNNER": "1", **BARE},
-    )
+    """What is green in a fork although it is red when run plainly must not be tried there."""
+    text = "import sys, m\n\ndef test_x():\n    assert m.X == 2 or sys.argv[0] == 'pytest'\n"
+    made = lab({"m.py": "X = 1\n", "test_m.py": text})
     given = [
         Candidate(
             path="m.py", line=1, end_line=1, before="X = 1\n", after="X = 2\n", operator="t", tier=0
         )
     ]
-    result = search(made, "m.py", (), ("test_m.py::test_x",), broken, given=given)
+    result = search(made, "m.py", (), ("test_m.py::test_x",), server(), given=given)
     assert result.server.startswith("plain: the failing tests are green")
     assert [c.after for c in result.plausible] == ["X = 2\n"]
+
+
+def test_falls_back_when_pytest_does_not_take_the_options(lab: MakeLab) -> None:
+    made = lab({"m.py": "X = 1\n", "test_m.py": "import m\ndef test_x():\n    assert m.X == 2\n"})
+    wrong = TestCommand(kind="pytest", argv=(*COMMAND.argv, "--no-such-option"), source="t")
+    result = server(wrong).run(
+        made.root, [("m.py", b"X = 2\n")], ["test_m.py::test_x"], timeout_s=5, wall_s=20
+    )
+    assert result.outcomes == ()
+    assert "crash" in result.why
 
 
 def test_unittest_is_forked_too(lab: MakeLab) -> None:
@@ -257,10 +253,10 @@ def test_unittest_is_forked_too(lab: MakeLab) -> None:
 def test_at_least_ten_candidates_a_second(lab: MakeLab) -> None:
     made = lab({"stats.py": STATS, "test_stats.py": TESTS})
     data = STATS.encode()
-    found = list(candidates(data, "stats.py", suspects("stats.py", 5, 4, 3, 2), limit=60))
+    found = list(candidates(data, "stats.py", suspects("stats.py", 5, 4, 3, 2), limit=40))
     jobs = [("stats.py", apply(data, c)) for c in found]
     result = server().run(made.root, jobs, ["test_stats.py::test_mean"], timeout_s=5, wall_s=30)
-    assert len(result.outcomes) == 60
+    assert len(result.outcomes) == 40
     # The machine may be busy: compare with what one start of pytest costs here, now.
     assert result.baseline_s < made.before().duration_s
 
@@ -277,24 +273,6 @@ def test_limits(lab: MakeLab) -> None:
     assert (none.tried, none.stopped_by, none.sole) == (0, "exhausted", False)
     nothing_red = search(made, "stats.py", (5,), (), server())
     assert nothing_red.tried == 0
-
-
-@pytest.mark.parametrize(
-    ("argv", "args", "on_path"),
-    [
-        (("python", "-m", "pytest", "-q", "tests"), ["-q"], True),
-        (("pytest", "-k", "tests", "--strict-markers"), ["-k", "tests", "--strict-markers"], False),
-        (("uv", "run", "pytest", "tests/a.py::t", "-x"), ["-x"], False),
-        (("make", "test"), [], True),
-    ],
-)
-def test_paths_are_taken_out_of_the_test_command(
-    tmp_path: Path, argv: tuple[str, ...], args: list[str], on_path: bool
-) -> None:
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "a.py").touch()
-    command = TestCommand(kind="pytest", argv=argv, source="t")
-    assert pytest_arguments(command, tmp_path) == (args, on_path)
 
 
 @dataclass
