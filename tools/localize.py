@@ -303,7 +303,8 @@ def _mentioned_symbols(
         outline = book.outline(path)
         for name, start, end in outline.definitions if outline is not None else ():
             tail = name.rsplit(".", 1)[-1]
-            sure = name in words | quoted or tail in called or tail in quoted
+            dotted = "." in name and name in words
+            sure = dotted or name in quoted or tail in called or tail in quoted
             if sure or (tail in tails and ("_" in tail or tail != tail.lower())):
                 size = 1 + (end - start) / 200
                 found.append((path, start, end, (0.8 if sure else 0.5) / size))
