@@ -88,7 +88,6 @@ class Settings:
     zero_token_candidates: int = 400
     privacy_local_only: tuple[str, ...] = ()
     privacy_onprem_ok: tuple[str, ...] = ()
-    commit_trailer: str | None = None
     prices: PriceTable = ()
 
 

@@ -247,8 +247,6 @@ KEYS: tuple[Key, ...] = (
         help="paths that never leave this machine"),
     Key(name="privacy.onprem_ok", field="privacy_onprem_ok", parse=_globs, narrow=_union,
         help="paths that may go to your endpoint, not to the paid API"),
-    Key(name="commit.trailer", field="commit_trailer", parse=_text,
-        help="last line of commit messages we propose"),
     Key(name="prices", field="prices", parse=_prices,
         help="dollars per million tokens, by model"),
 )  # fmt: skip
