@@ -164,19 +164,23 @@ def file_bm25(view: View, words: Sequence[tuple[str, float]]) -> list[str]:
     """The baseline: whole files as documents, the same words and weights."""
     import numpy as np
 
-    scores: dict[str, float] = {}
-    (segment, *rest) = view.segments
-    assert not rest, "the baseline wants one segment"
-    lengths = np.bincount(segment.file_of, weights=segment.lengths, minlength=len(segment.paths))
-    norm = 1.2 * (0.25 + 0.75 * lengths / lengths.mean())
-    total = np.zeros(len(segment.paths))
+    paths = [p for s in view.segments for p in s.paths]
+    alive = ~np.concatenate(view.dead)
+    steps = np.cumsum([0, *(len(s.paths) for s in view.segments)])
+    file_of = [s.file_of + step for s, step in zip(view.segments, steps, strict=False)]
+    lengths = np.bincount(np.concatenate(file_of), weights=view.lengths, minlength=len(paths))
+    norm = 1.2 * (0.25 + 0.75 * lengths / lengths[alive].mean())
+    total = np.zeros(len(paths))
     for word, weight in words:
-        docs, counts = segment.word_docs(word)
-        tf = np.bincount(segment.file_of[docs], weights=counts, minlength=len(segment.paths))
+        tf = np.zeros(len(paths))
+        for segment, files in zip(view.segments, file_of, strict=True):
+            docs, counts = segment.word_docs(word)
+            tf += np.bincount(files[docs], weights=counts, minlength=len(paths))
+        tf[~alive] = 0
         frequency = np.count_nonzero(tf)
-        idf = np.log(1 + (len(tf) - frequency + 0.5) / (frequency + 0.5))
+        idf = np.log(1 + (alive.sum() - frequency + 0.5) / (frequency + 0.5))
         total += weight * idf * tf * 2.2 / (tf + norm)
-    scores = {p: float(s) for p, s in zip(segment.paths, total, strict=True) if s > 0}
+    scores = {p: float(s) for p, s in zip(paths, total, strict=True) if s > 0}
     return sorted(scores, key=lambda p: (-scores[p], p))
 
 

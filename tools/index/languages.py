@@ -58,6 +58,7 @@ _VENDORED = re.compile(
 )
 
 
+@lru_cache(maxsize=1 << 17)
 def language_of(path: str) -> str | None:
     """The language a file is read as; None for a file the index leaves out."""
     name = path.rpartition("/")[2].lower()

@@ -1,7 +1,6 @@
 """From a question to hits and to the order of a map."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 
 from tools.index import query as queries
@@ -134,5 +133,5 @@ def _around(state: State, symbol: Symbol) -> tuple[Symbol, ...]:
     by_name: dict[str, Symbol] = {}
     for other in state.of_path(symbol.path):
         if other.name in wanted and other.line <= symbol.line <= other.end_line:
-            by_name[other.name] = replace(other)
+            by_name[other.name] = other
     return tuple(by_name[w] for w in wanted if w in by_name)

@@ -97,13 +97,14 @@ class View:
         found = []
         for i, segment in enumerate(self.segments):
             own = scores[self.offsets[i] : self.offsets[i + 1]]
-            best = np.zeros(len(segment.paths), np.float32)
-            if len(own):
-                np.maximum.at(best, segment.file_of, own)
-                second = np.where(own == best[segment.file_of], 0, own)
-                runner_up = np.zeros_like(best)
-                np.maximum.at(runner_up, segment.file_of, second)
-                best = best + 0.5 * runner_up
+            if not len(own):
+                found.append(np.zeros(len(segment.paths), np.float32))
+                continue
+            # Documents run file by file and no file has none.
+            first = segment.first_doc[:-1]
+            best = np.maximum.reduceat(own, first)
+            second = np.where(own == best[segment.file_of], 0, own)
+            best = best + 0.5 * np.maximum.reduceat(second, first)
             found.append(best)
         return found
 

@@ -29,6 +29,7 @@ class State:
     dead: "tuple[NDArray[np.bool_], ...]" = ()
     where: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Path -> (segment, file number)."""
+    _of_path: dict[str, tuple[Symbol, ...]] = field(default_factory=dict)
 
     @cached_property
     def view(self) -> View:
@@ -65,9 +66,13 @@ class State:
         """Definitions of a file in source order; none for a file that is not indexed."""
         if path not in self.where:
             return ()
+        if (known := self._of_path.get(path)) is not None:
+            return known
         segment, first = self.first_doc(path)
         count = self.docs_of(path)
-        return tuple(self.segments[segment].symbol(first + i) for i in range(1, count))
+        found = tuple(self.segments[segment].symbol(first + i) for i in range(1, count))
+        self._of_path[path] = found
+        return found
 
     def named(self, last: str) -> list[tuple[int, int]]:
         """Live documents (segment, number) whose name ends in `last`."""
