@@ -16,7 +16,7 @@ from agent.cli.common import (
     start_directory,
 )
 from agent.cli.interrupt import Interrupt
-from agent.errors import ConfigError
+from agent.errors import ConfigError, PolicyError
 
 if TYPE_CHECKING:
     from agent.config import Loaded
@@ -29,6 +29,7 @@ __all__ = [
     "as_row",
     "configure",
     "drive",
+    "need_key",
     "read_issue",
     "run",
     "tell",
@@ -125,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
         replay = Path(args.replay) if args.replay else None
         if replay is not None and not replay.is_file():
             raise ConfigError(f"{replay}: no such trajectory", remedy="agent runs")
+        if replay is None:
+            need_key(loaded)
         tell(args, loaded, shortened)
         return drive(app.run(task, replay=replay), args)
 
@@ -166,6 +169,14 @@ def tell(args: argparse.Namespace, loaded: "Loaded", shortened: str = "") -> Non
             sys.stderr.write(f"note: {one_line(notice, 400)}\n")
     if loaded.settings.unsandboxed:
         sys.stderr.write("WARNING: --unsandboxed: the repository's code runs as you\n")
+
+
+def need_key(loaded: "Loaded") -> None:
+    """Raises PolicyError when the paid API is insisted on without a key: nothing was done yet."""
+    if loaded.settings.frontier == "require" and not loaded.settings.anthropic_api_key:
+        raise PolicyError(
+            "the paid API is required, but there is no key", remedy="export ANTHROPIC_API_KEY=…"
+        )
 
 
 def read_issue(args: argparse.Namespace) -> tuple[str, str]:

@@ -120,6 +120,7 @@ def test_no_arguments_in_a_pipe_is_a_usage_error() -> None:
         (("fix", "x", "--sandbox", "maybe"), 2, "expected one of auto, bwrap", ""),
         (("fix", "x", "--replay", "/nonexistent"), 2, "no such trajectory", "agent runs"),
         (("fix", "x", "--local-only", "--frontier"), 2, "contradict", ""),
+        (("fix", "x", "--frontier"), 4, "there is no key", "ANTHROPIC_API_KEY"),
         (("-C", "/nonexistent", "fix", "x"), 2, "/nonexistent is not a directory", ""),
         (("ledger", "--by", "colour"), 2, "cannot be grouped by colour", "model"),
         (("ledger", "--since", "yesterday"), 2, "is not a day", "YYYY-MM-DD"),
