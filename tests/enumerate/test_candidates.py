@@ -191,6 +191,10 @@ REACHED: dict[str, tuple[str, str]] = {
         "def f(a):\n    n = 0\n    while n < a:\n        print(n)\n        n += 1\n",
     ),
     "argument dropped": ("def f(a):\n    return a.pop(0)\n", "def f(a):\n    return a.pop()\n"),
+    "argument added": (
+        "def g(a, b=1):\n    return a + b\n\ndef f(a, b):\n    return g(a)\n",
+        "def g(a, b=1):\n    return a + b\n\ndef f(a, b):\n    return g(a, b=b)\n",
+    ),
     "enumerate": (
         "def f(a):\n    return list(enumerate(a))\n",
         "def f(a):\n    return list(enumerate(a, 1))\n",

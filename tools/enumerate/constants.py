@@ -98,7 +98,8 @@ def _is_bound(code: Code, node: ast.expr, parent: ast.AST | None) -> bool:
     if isinstance(parent, ast.Subscript):
         return parent.slice is node and not isinstance(parent.ctx, ast.Del)
     if isinstance(parent, ast.Compare):
-        return isinstance(parent.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE)
+        is_length = isinstance(node, ast.Call) and _name(node.func) == "len"
+        return is_length or isinstance(parent.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE)
     return False
 
 
