@@ -53,9 +53,9 @@ def _head(records: Records, made: Recipe) -> str:
 
 A {records.parameters / 1e6:.1f} M parameter `qwen35` hybrid (gated delta nets, gated attention \
 in every {m.interval}. layer) with a trained draft head (MTP, llama.cpp: nextn). It was trained \
-from nothing on {trained["tokens"] / 1e6:.2f} M tokens in {trained["seconds"] / 60:.0f} minutes. It \
-proposes edit steps on small Python bugs and nothing else: it is not a chat model, knows no other \
-language, and at this size and training its proposals are weak (figures below). What it is good \
+from nothing on {trained["tokens"] / 1e6:.2f} M tokens in {trained["seconds"] / 60:.0f} minutes. \
+It proposes edit steps on small Python bugs and nothing else: it is not a chat model, knows no \
+other language, and the figures below say how often a proposal is right. What it is always good \
 for is exercising the whole local path, engine and draft head included, on a machine with no \
 other model.
 
