@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from agent.trajectory import RunSummary
     from tools.index import Index
     from tools.journal import Journal
+    from tools.quicktry import ForkServer
     from tools.repo import Repo
     from tools.secrets import Redactor
-    from tools.testrun.quick import QuickTests
     from tools.types import Sandbox
     from tools.workspace import Workspace
 
@@ -250,11 +250,11 @@ class App:
             environ=os.environ,
         )
 
-    def _quick(self, ids: Sequence[str], override: str | None) -> "QuickTests | None":
+    def _quick(self, ids: Sequence[str], override: str | None) -> "ForkServer | None":
         """Batches run one framework at a time: the reproduction's, or the suite's."""
         from agent.suite import BUILT_DIR
+        from tools.quicktry import ForkServer
         from tools.testrun import detect, target_interpreter
-        from tools.testrun.quick import QuickTests
 
         built = [i.startswith(f"{BUILT_DIR}/") for i in ids]
         if any(built) != all(built):
@@ -263,7 +263,7 @@ class App:
         found = detect(self.repo.root, command)
         if found.kind == "command":
             return None
-        return QuickTests(
+        return ForkServer(
             sandbox=self.sandbox,
             command=found,
             interpreter=target_interpreter(self.repo.root, os.environ),

@@ -5,7 +5,6 @@ test a model may be asked to write when the issue text yields none.
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from agent import evidence
 from agent.events import (
     Event,
     IndexReady,
@@ -13,7 +12,6 @@ from agent.events import (
     Notice,
     Phase,
     Progress,
-    Reproduced,
     TestCommandFound,
     TestsFinished,
 )
@@ -68,20 +66,6 @@ def baseline(work: Work) -> Generator[Event, None, None]:
         )
         return
     work.runner, work.baseline, work.has_suite = runner, run, True
-
-
-def reproduce(work: Work) -> Generator[Event, None, None]:
-    """Find the red evidence: tests that fail already, else a test built from the issue."""
-    yield Phase(name="reproduce")
-    if work.baseline is not None and work.baseline.failing:
-        failing = evidence.relevant(work.baseline.failing, work.task.text, work.baseline)
-        yield Reproduced(kind="existing", failing=failing, reason="tests fail already")
-        _take(work, failing, work.baseline)
-
-
-def _take(work: Work, targets: Sequence[str], run: TestRun) -> None:
-    work.targets = tuple(targets)
-    work.failure = evidence.failure_text(run, targets)
 
 
 def localize(work: Work) -> Generator[Event, None, None]:

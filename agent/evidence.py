@@ -45,14 +45,14 @@ def compare(before: TestRun, after: TestRun, *, targets: Sequence[str]) -> Verif
     return Verification(ok=True, reason="no test is worse", newly_passing=better)
 
 
-def relevant(failing: Sequence[str], issue: str, run: TestRun) -> tuple[str, ...]:
-    """Of the tests that fail already, those the issue is about; all of them if none is named.
-
-    A test is named when its id, its function or a function in its trace occurs in the issue.
+def named(failing: Sequence[str], issue: str, run: TestRun | None) -> tuple[str, ...]:
+    """Of the tests that fail already, those the issue is about: it contains their id's last part
+    or the name of a function in their trace.
     """
+    if run is None:
+        return ()
     words = set(re.findall(r"\w+", issue))
-    named = tuple(t for t in failing if _mentioned(t, words, run))
-    return named or tuple(failing)
+    return tuple(t for t in failing if _mentioned(t, words, run))
 
 
 def _mentioned(test_id: str, words: set[str], run: TestRun) -> bool:

@@ -9,7 +9,7 @@ leaves it as it was.
 
 from collections.abc import Generator, Iterator
 
-from agent import attempts, diagnose, finish, planning, zero
+from agent import attempts, diagnose, finish, planning, reproducing, zero
 from agent.errors import BudgetExceeded, Cancelled, PointsmanError
 from agent.events import Event, RunFinished, RunStarted, Spent
 from agent.types import Outcome, Task
@@ -63,7 +63,7 @@ def _flow(work: Work) -> Generator[Event, None, Outcome]:
     yield from diagnose.index(work)
     yield from diagnose.baseline(work)
     if work.task.goal == "fix":
-        yield from diagnose.reproduce(work)
+        yield from reproducing.run(work)
     yield from diagnose.localize(work)
     if work.task.goal == "fix" and work.targets:
         found = yield from zero.search(work)

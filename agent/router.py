@@ -93,7 +93,7 @@ def route(step_kind: StepKind, *, facts: RoutingFacts) -> Route:
             location=None, provider=None, model=None, reason=_nowhere(step_kind, facts, ordered)
         )
     chosen, evidence = _by_evidence(candidates, step_kind, facts.history)
-    escalated = chosen.location != "local" and _escalating(facts)
+    escalated = _escalated(chosen.location, facts)
     reason = evidence or _reason(step_kind, chosen, facts, why)
     return Route(
         location=chosen.location,
@@ -184,9 +184,11 @@ def _preference(step_kind: StepKind, facts: RoutingFacts) -> tuple[tuple[Locatio
     return ladder, f"this step was escalated to {latched} and stays there"
 
 
-def _escalating(facts: RoutingFacts) -> bool:
-    failed = facts.escalation.failed("local") >= ATTEMPTS_BEFORE_ESCALATION
-    return failed or facts.escalation.latched not in (None, "local")
+def _escalated(chosen: Location, facts: RoutingFacts) -> bool:
+    """Whether the step goes up the ladder because of what failed below, now or earlier."""
+    below = _LOCAL_FIRST[: _LOCAL_FIRST.index(chosen)]
+    failed = any(facts.escalation.failed(p) >= ATTEMPTS_BEFORE_ESCALATION for p in below)
+    return failed or facts.escalation.latched in _LOCAL_FIRST[1 : len(below) + 1]
 
 
 def _reason(step_kind: StepKind, chosen: Place, facts: RoutingFacts, why: str) -> str:

@@ -7,11 +7,11 @@ because a line is written and flushed before the next event is produced.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from agent import events
 from agent.errors import ConfigError
@@ -96,7 +96,7 @@ def decode(row: Mapping[str, Any]) -> Event | None:
     if cls is None:
         return None
     fields = {k: v for k, v in row.items() if k not in ("seq", "t", "type")}
-    event: Event = _adapter(cls).validate_python(fields)
+    event: Event = _adapter(cast(Hashable, cls)).validate_python(fields)
     return event
 
 
@@ -177,7 +177,7 @@ def _types() -> dict[str, type[Any]]:
 
 
 @cache
-def _adapter(cls: type[Any]) -> Any:
+def _adapter(cls: Hashable) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(cls)
+    return TypeAdapter(cast(Any, cls))

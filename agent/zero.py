@@ -5,6 +5,7 @@ It offers. A patch with plausible rivals (others that tests cannot tell from it)
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import cast
 
 from agent import finish
 from agent.changes import as_patch
@@ -125,7 +126,7 @@ def _validate(
     search = validate(
         found,
         make_workspace=space,
-        runner_for=lambda s: s.runner,
+        runner_for=lambda space: cast(TrialSpace, space).runner,
         failing=work.targets,
         before=work.baseline,
         deadline_s=min(budget_s, work.remaining_s()),

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from agent.engine.sessions import Session
@@ -34,36 +35,52 @@ def calibrate(session: Session, *, budget_s: float = 1.0) -> Costs | None:
     session.reset()
     if not best:
         return None
-    *passes, row = best
+    *passes, first, row = best
     scaled = [0.0, *(round(max(t / passes[0], 1.0), 3) for t in passes)]
-    return Costs(verify=tuple(scaled), mtp_row=round(row / passes[0], 3))
+    return Costs(
+        verify=tuple(scaled),
+        mtp_row=round(row / passes[0], 3),
+        mtp_first=round(first / passes[0], 3),
+    )
 
 
 def _round(session: Session, clock: Callable[[], float], deadline: float) -> list[float]:
-    """Seconds of a pass of 1, 2, … tokens and, last, of an MTP draft; empty past the deadline."""
+    """Seconds of a pass of 1, 2, … tokens, then of a first and of a further MTP draft; empty
+    past the deadline."""
     session.begin(list(range(_CONTEXT)), fresh=True)
     taken = []
     for n in range(1, session.target.rollback + 2):
+        # A pass of another width than the last pays for a new graph: the second one counts.
+        session.target.decode([1] * n, lambda *_: None)
         started = clock()
         session.target.decode([1] * n, lambda *_: None)
         taken.append(clock() - started)
         if time.monotonic() > deadline:
             return []
-    return [*taken, _mtp_row(session, clock)]
+    return [*taken, *_mtp(session, clock, taken[1])]
 
 
-def _mtp_row(session: Session, clock: Callable[[], float]) -> float:
-    """Seconds of one MTP draft, as a difference so that the catch-up does not count."""
-    if session.mtp is None:
-        return 0.0
+def _mtp(session: Session, clock: Callable[[], float], pass_of_two: float) -> tuple[float, float]:
+    """Seconds that a whole step with one (rejected) draft takes beyond its pass of two tokens:
+    catching up, draft, rollback; and of each further draft."""
+    target, mtp = session.target, session.mtp
+    if mtp is None:
+        return 0.0, 0.0
     session.begin(list(range(_CONTEXT)), fresh=True)
-    session.mtp.draft(1, 1)
+    steps = []
+    for _ in range(3):
+        started = clock()
+        drafted = mtp.draft(1, 1)
+        target.decode([1, *drafted], session.observe)
+        target.take_back(1)
+        mtp.truncate(len(target.tokens))
+        steps.append(clock() - started)
     marks = [clock()]
     for k in (1, 5):
-        session.mtp.draft(1, k)
+        mtp.draft(1, k)
         marks.append(clock())
     short, long = marks[1] - marks[0], marks[2] - marks[1]
-    return max((long - short) / 4, 0.05 * short)
+    return max(min(steps) - pass_of_two, 0.0), max((long - short) / 4, 0.05 * short)
 
 
 def _key(model: Path, threads: int) -> str:
@@ -78,7 +95,11 @@ def load_costs(folder: Path, model: Path, threads: int) -> Costs | None:
     path = folder / f"{_key(model, threads)}.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        return Costs(verify=tuple(float(v) for v in raw["verify"]), mtp_row=float(raw["mtp_row"]))
+        return Costs(
+            verify=tuple(float(v) for v in raw["verify"]),
+            mtp_row=float(raw["mtp_row"]),
+            mtp_first=float(raw["mtp_first"]),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -87,5 +108,5 @@ def store_costs(folder: Path, model: Path, threads: int, costs: Costs) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_key(model, threads)}.json"
     scratch = path.with_suffix(f".{os.getpid()}")
-    scratch.write_text(json.dumps({"verify": costs.verify, "mtp_row": costs.mtp_row}))
+    scratch.write_text(json.dumps(asdict(costs)), encoding="utf-8")
     scratch.replace(path)

@@ -16,34 +16,48 @@ from agent.types import EditFormatName, StepKind
 __all__ = ["Arm", "Choice", "Costs", "Routed", "choose"]
 
 Arm = Literal["plain", "mtp", "copy", "combined"]
+Source = Literal["mtp", "copy"]
+
+
+_MARGIN = 1.08
+"""Least predicted gain: what the curve leaves out (drafts whose width varies pay for a new graph
+in llama.cpp) was 0.3 ms a step with a 3 M model, a fifth of its predicted gain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
     """Cost curve of a machine and model, in units of one plain step.
 
-    `verify[n]`: a pass of n tokens (index 0 unused); `mtp_row`: one MTP draft. The default is the
-    curve measured for a 0.77 B Q8_0 model on two CPU cores; calibration replaces it.
+    `verify[n]`: a pass of n tokens (index 0 unused); `mtp_first`: what a step with one MTP draft
+    costs beyond that (catching up, draft, rollback); `mtp_row`: each further draft. The default
+    was measured for a 0.77 B Q8_0 model on two CPU cores; calibration replaces it.
     """
 
     verify: tuple[float, ...] = (0.0, 1.0, 1.24, 1.50, 1.73, 2.1, 2.35, 2.55, 2.68, 2.8)
     mtp_row: float = 0.32
+    mtp_first: float = 0.32
 
     def pass_of(self, n: int) -> float:
         if n < len(self.verify):
             return self.verify[n]
         return self.verify[-1] * n / (len(self.verify) - 1)
 
-    def gain(self, k: int, acceptance: float, *, per_draft: float) -> float:
+    def drafting(self, source: Source, k: int) -> float:
+        """What k drafts cost: copying is free."""
+        return self.mtp_first + (k - 1) * self.mtp_row if source == "mtp" and k else 0.0
+
+    def gain(self, source: Source, k: int, acceptance: float) -> float:
         """Tokens per unit of cost of a step with k drafts, each accepted with `acceptance`."""
         expected = sum(acceptance**j for j in range(k + 1))
-        return expected / (self.pass_of(k + 1) + k * per_draft)
+        return expected / (self.pass_of(k + 1) + self.drafting(source, k))
 
-    def best_k(self, acceptance: float, longest: int, *, per_draft: float) -> int:
+    def best_k(self, source: Source, acceptance: float, longest: int) -> int:
         """The draft length of the largest gain; 0 when drafting does not pay."""
         if acceptance <= 0:
             return 0
-        return max(range(longest + 1), key=lambda k: self.gain(k, acceptance, per_draft=per_draft))
+        best = max(range(longest + 1), key=lambda k: self.gain(source, k, acceptance))
+        worth = self.gain(source, best, acceptance) > _MARGIN * self.gain(source, 0, acceptance)
+        return best if worth else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +102,7 @@ def choose(
             return Choice(arm=other, draft_length=None, reason=f"{wanted}: no MTP head")
         return Choice(arm=wanted, draft_length=draft_length, reason="asked for", least=1)
     prior = _PRIOR.get(step_kind, 0.6) if step_kind else 0.6
-    pays = has_mtp and costs.best_k(prior, 6, per_draft=costs.mtp_row) > 0
+    pays = has_mtp and costs.best_k("mtp", prior, 6) > 0
     copies = copy_sources > 0 and edit_format in (None, "search_replace", "symbol")
     if copies:
         return Choice(
@@ -102,7 +116,7 @@ def choose(
     return Choice(arm="plain", draft_length=None, reason=why)
 
 
-class _Source(Protocol):
+class _Drafts(Protocol):
     def draft(self, token: int, k: int) -> Sequence[int]: ...
 
 
@@ -150,7 +164,7 @@ class Routed:
             "copy": _Meter(0.7),
         }
         self._idle = {"mtp": 0, "copy": 0}
-        self._asked: str | None = None
+        self._asked: Source | None = None
 
     @property
     def name(self) -> str:
@@ -159,10 +173,9 @@ class Routed:
 
     def propose(self, token: int, room: int) -> Sequence[int]:
         self._asked = None
-        drafts = self._ask("copy", self._copy, token, self._length("copy", room))
-        if not drafts:
-            drafts = self._ask("mtp", self._mtp, token, self._length("mtp", room))
-        return drafts
+        return self._ask("copy", self._copy, token, room) or self._ask(
+            "mtp", self._mtp, token, room
+        )
 
     def judged(self, drafted: int, accepted: int, committed: Sequence[int]) -> None:
         if self._asked is not None and drafted:
@@ -172,20 +185,20 @@ class Routed:
         if self._copy is not None:
             self._copy.commit(committed)
 
-    def _ask(self, name: str, source: _Source | None, token: int, k: int) -> Sequence[int]:
-        if source is None or k < 1:
+    def _ask(self, name: Source, drafter: _Drafts | None, token: int, room: int) -> Sequence[int]:
+        k = self._length(name, room) if drafter is not None else 0
+        if drafter is None or k < 1:
             return ()
-        drafts = source.draft(token, k)
+        drafts = drafter.draft(token, k)
         if drafts:
             self._asked = name
         return drafts
 
-    def _length(self, name: Literal["mtp", "copy"], room: int) -> int:
+    def _length(self, name: Source, room: int) -> int:
         if name == "mtp" and self.choice.draft_length is not None:
             return min(self.choice.draft_length, room)
-        per_draft = self._costs.mtp_row if name == "mtp" else 0.0
-        longest = min(room, 6 if name == "mtp" else room)
-        k = self._costs.best_k(self._meters[name].rate, longest, per_draft=per_draft)
+        longest = min(room, 6) if name == "mtp" else room
+        k = self._costs.best_k(name, self._meters[name].rate, longest)
         if k == 0 and self._idle[name] >= _PROBE_EVERY:
             return min(2, room)
         return min(max(k, self.choice.least), room)

@@ -84,12 +84,10 @@ class TestCompare:
         assert "infra" in found.reason
 
 
-def test_relevant_prefers_tests_the_issue_names():
+def test_tests_the_issue_names():
     before = run(test_merge="failed", test_other="failed")
-    assert evidence.relevant(before.failing, "merge() fails: see test_merge", before) == (
-        "t.py::test_merge",
-    )
-    assert evidence.relevant(before.failing, "it is broken", before) == before.failing
+    assert evidence.named(before.failing, "see test_merge", before) == ("t.py::test_merge",)
+    assert evidence.named(before.failing, "it is broken", before) == ()
 
 
 def test_failure_text_is_the_same_on_every_run():

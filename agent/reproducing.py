@@ -1,0 +1,149 @@
+"""The reproduce stage: find red evidence, or build it from the issue, or have a model write it.
+
+In that order: tests the issue names; a test built from the issue's own code and values; whatever
+fails already; a model's test. Each built test must fail now, and for the reason the issue gives.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+
+from agent import evidence, reproduce
+from agent.asking import Answer, ask
+from agent.context import count
+from agent.diagnose import run_tests, suite_of, summary
+from agent.events import EditRefused, Event, Phase, Reproduced
+from agent.reproduce import Accepted, Draft
+from agent.suite import BUILT_DIR, merge
+from agent.types import DecodeHints, Message, Request, Route
+from agent.work import Ask, Work
+from tools.errors import UnparseableEdit
+from tools.localize import is_test_path
+from tools.types import Symbol, TestRun
+
+BUILT = f"{BUILT_DIR}/test_issue.py"
+TURNS = 2
+"""A model's test that does not show the problem is returned to it once."""
+MAX_TOKENS = 2048
+
+
+def run(work: Work) -> Generator[Event, None, None]:
+    """Sets the targets of the run, and the text of their failure; neither where nothing is red."""
+    yield Phase(name="reproduce")
+    failing = work.baseline.failing if work.baseline is not None else ()
+    named = evidence.named(failing, work.task.text, work.baseline)
+    if named:
+        yield from _existing(work, named, "the issue names tests that fail")
+        return
+    for draft in reproduce.extract(work.task.text, resolve=lambda name: module_of(work, name)):
+        if (yield from _try(work, draft)) is None:
+            return
+    if failing:
+        yield from _existing(work, failing, "tests fail already")
+        return
+    if (yield from _by_model(work)):
+        return
+    yield Reproduced(kind="none", failing=(), reason="the issue gives no test, and none fails")
+
+
+def module_of(work: Work, name: str) -> str | None:
+    """The module that defines `name`, or `name` itself if it is a module of the repository."""
+    paths = [f for f in work.deps.files() if f.endswith(".py") and not is_test_path(f)]
+    if any(_dotted(path) == name for path in paths):
+        return name
+    found = [s for s in work.deps.index.find(name) if not is_test_path(s.path)]
+    top = [s for s in found if "." not in s.name]
+    return _dotted(top[0].path) if top else None
+
+
+def _dotted(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").removeprefix("src/").replace("/", ".")
+
+
+def _existing(work: Work, targets: Sequence[str], reason: str) -> Generator[Event, None, None]:
+    assert work.baseline is not None
+    _take(work, targets, work.baseline)
+    yield Reproduced(kind="existing", failing=tuple(targets), reason=reason)
+
+
+def _take(work: Work, targets: Sequence[str], shown: TestRun) -> None:
+    work.targets = tuple(targets)
+    work.failure = evidence.failure_text(shown, targets)
+
+
+def _try(work: Work, draft: Draft) -> Generator[Event, None, str | None]:
+    """None when the draft shows the problem; it is then part of the suite. Else why not."""
+    work.built, work.built_source = BUILT, draft.source
+    alone = suite_of(replace(work, has_suite=False), work.workspace)
+    assert alone is not None
+    shown = run_tests(work, (BUILT,), runner=alone)
+    yield summary("reproduce", shown)
+    found = reproduce.judge(shown, draft, path=BUILT)
+    if not isinstance(found, Accepted):
+        (work.workspace.root / BUILT).unlink()
+        work.built, work.built_source = None, ""
+        return found.reason
+    work.runner = suite_of(work, work.workspace)
+    work.baseline = merge([shown, *([work.baseline] if work.baseline else [])])
+    _take(work, found.tests, shown)
+    yield Reproduced(
+        kind="built", failing=found.tests, reason=found.evidence, test_source=draft.source
+    )
+    return None
+
+
+def _by_model(work: Work) -> Generator[Event, None, bool]:
+    rejected: list[str] = []
+    for _ in range(TURNS):
+        symbols = _symbols(work)
+
+        def build(route: Route, symbols: tuple[Symbol, ...] = symbols) -> Request:
+            return _request(work, symbols, rejected)
+
+        answer: Answer | None = yield from ask(work, "reproduce", _question(work, symbols), build)
+        if answer is None:
+            return False
+        try:
+            draft = reproduce.parse_model_test(answer.completion.text)
+        except UnparseableEdit as error:
+            yield EditRefused(step_id="reproduce", error=type(error).__name__, message=str(error))
+            rejected.append(str(error))
+            continue
+        why = yield from _try(work, draft)
+        if why is None:
+            return True
+        yield EditRefused(step_id="reproduce", error="NotTheReason", message=why)
+        rejected.append(why)
+    return False
+
+
+def _question(work: Work, symbols: Sequence[Symbol]) -> Ask:
+    return Ask(
+        step_kind="reproduce",
+        privacy=work.deps.privacy([s.path for s in symbols]),
+        prompt_tokens=count(work.task.text[:8000]) + 600,
+    )
+
+
+def _symbols(work: Work) -> tuple[Symbol, ...]:
+    """Definitions the issue may be about, best first."""
+    found: list[Symbol] = []
+    for hit in work.deps.index.localize(work.task.text, limit=12):
+        for symbol in work.deps.index.symbols(hit.path):
+            if symbol.name == hit.symbol and not is_test_path(symbol.path):
+                found.append(symbol)
+    return tuple(found)
+
+
+def _request(work: Work, symbols: Sequence[Symbol], rejected: Sequence[str]) -> Request:
+    import prompts
+
+    text = reproduce.render_request(work.task.text, symbols, rejected=rejected)
+    return Request(
+        id=work.next_request_id(),
+        step_kind="reproduce",
+        messages=(Message(role="user", content=text),),
+        max_tokens=MAX_TOKENS,
+        privacy=work.deps.privacy([s.path for s in symbols]),
+        hints=DecodeHints(step_kind="reproduce"),
+        prompt_version=prompts.version("reproduce"),
+    )
