@@ -100,10 +100,13 @@ def test_the_step_kind_decides_the_arm(
 
 
 def test_costs_decide_the_draft_length() -> None:
-    cheap = Costs(verify=(0, 1, 1.02, 1.04, 1.06, 1.08, 1.1, 1.12, 1.14, 1.16), mtp_row=0.02)
-    assert cheap.best_k(0.9, 8, per_draft=cheap.mtp_row) > 4
-    assert Costs().best_k(0.3, 8, per_draft=Costs().mtp_row) == 0
-    assert Costs().best_k(0.95, 8, per_draft=Costs().mtp_row) >= 2
+    curve = (0, 1, 1.02, 1.04, 1.06, 1.08, 1.1, 1.12, 1.14, 1.16)
+    cheap = Costs(verify=curve, mtp_row=0.02, mtp_first=0.03)
+    assert cheap.best_k("mtp", 0.9, 6) > 4
+    assert Costs().best_k("mtp", 0.3, 6) == 0
+    assert Costs().best_k("copy", 0.95, 8) >= 2
+    dear = Costs(mtp_first=0.9)
+    assert dear.best_k("mtp", 0.8, 6) == 0, "the first draft is part of the price"
 
 
 class Wrong:
