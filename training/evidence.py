@@ -12,11 +12,12 @@ import signal
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 __all__ = ["evidence", "runs_alone"]
 
@@ -33,9 +34,11 @@ _METHODS = frozenset(
     for name in dir(kind)
     if not name.startswith("_") and name not in ("format", "format_map", "to_bytes")
 )
-_REFUSED = (ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Await, ast.Yield)
-_REFUSED += (ast.YieldFrom, ast.ClassDef, ast.AsyncFor, ast.AsyncWith, ast.With, ast.Try, ast.Pow)
-_POOL = (
+_REFUSED: tuple[type[ast.AST], ...] = (
+    *(ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Await, ast.Yield, ast.YieldFrom),
+    *(ast.ClassDef, ast.AsyncFor, ast.AsyncWith, ast.With, ast.Try, ast.Pow),
+)
+_POOL: tuple[object, ...] = (
     *(0, 1, 2, 3, 5, 7, 10, -1, -4),
     *("", "a", "abc", "Hello World", "a,b,,c", " x ", "key=value", "1.2.3"),
     *([], [1], [3, 1, 2], ["b", "a"], [1, 2, 2, 5], [[1, 2], [3]]),
@@ -151,11 +154,11 @@ def _compile(function: ast.FunctionDef) -> Callable[..., object]:
     return made
 
 
-def _call(function: Callable[..., object], args: list[object]) -> _Outcome | None:
+def _call(function: Callable[..., object], args: Sequence[object]) -> _Outcome | None:
     """One call on copies of the arguments; None when it ran too long or has no plain result."""
     try:
         with _limits():
-            value = function(*deepcopy(args))
+            value = function(*deepcopy(list(args)))
             text = repr(value)
     except _Stopped:
         return None
@@ -171,7 +174,7 @@ def _limits() -> Iterator[None]:
     """Stop after so many lines or so much time."""
     left = _STEPS
 
-    def trace(frame: FrameType, event: str, arg: object) -> object:
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
         nonlocal left
         left -= 1
         if left < 0:
@@ -193,7 +196,7 @@ def _limits() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _lines(name: str, args: list[object], wanted: _Outcome, got: _Outcome) -> tuple[str, ...]:
+def _lines(name: str, args: Sequence[object], wanted: _Outcome, got: _Outcome) -> tuple[str, ...]:
     if got.raised is not None:
         return (got.raised,)
     call = f"{name}({', '.join(map(repr, args))})"

@@ -78,7 +78,7 @@ def _once(source: str, rng: random.Random) -> tuple[str, str] | None:
 
 def _draw(name: str, rng: random.Random) -> float:
     weight = 3.0 if name in _LIKELY else 0.6 if name in _UNLIKELY else 1.0
-    return -(rng.random() ** (1 / weight))
+    return -float(rng.random() ** (1 / weight))
 
 
 def _replace(scope: Scope, change: Change) -> str | None:
@@ -113,5 +113,7 @@ def _difference(buggy: list[str], original: list[str]) -> Edit | None:
         head -= 1
         new = original[head : len(original) - tail]
     if len(new) > _MAX_FIX_LINES or last - head > _MAX_FIX_LINES:
+        return None
+    if not new[-1]:  # a final newline does not count in an answer, so it cannot end in a blank line
         return None
     return Edit(first=head + 1, last=last, lines=tuple(new))

@@ -23,7 +23,10 @@ _HEAD = re.compile(r"L(\d+)(?:-(\d+))?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """Replace shown lines first..last (from 1, inclusive) by `lines`, which is never empty."""
+    """Replace shown lines first..last (from 1, inclusive) by `lines`.
+
+    `lines` is never empty, and its last line is not: the product drops an answer's last newline.
+    """
 
     first: int
     last: int

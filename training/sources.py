@@ -131,9 +131,10 @@ def functions(file: SourceFile) -> Iterator[Function]:
     for node in ast.walk(_parse(file.text)):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        if node.name in QUIXBUGS or not 3 <= node.end_lineno - node.lineno + 1 <= 120:
+        last = node.end_lineno or node.lineno
+        if node.name in QUIXBUGS or not 3 <= last - node.lineno + 1 <= 120:
             continue
-        source = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+        source = "\n".join(lines[node.lineno - 1 : last])
         yield Function(
             package=file.package,
             path=file.path,
@@ -163,11 +164,12 @@ def _parse(text: str) -> ast.Module:
 def _licence(dist: Distribution) -> str:
     meta = dist.metadata
     classed = [c for c in meta.get_all("Classifier") or () if c.startswith("License ::")]
-    if expression := meta.get("License-Expression"):
-        return str(expression)
+    if "License-Expression" in meta:
+        return str(meta["License-Expression"])
     if classed:
         return "; ".join(c.rsplit("::", 1)[-1].strip() for c in classed)
-    return (meta.get("License") or "").strip().split("\n")[0][:60]
+    named = str(meta["License"]) if "License" in meta else ""
+    return named.strip().split("\n")[0][:60]
 
 
 def _wanted(path: Path) -> bool:

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tools.edits.line import LineFormat
+from tools.errors import EditError
 from training.mutate import mutate
 from training.operators_expr import EXPRESSION_OPERATORS
 from training.operators_stmt import STATEMENT_OPERATORS
@@ -34,6 +36,22 @@ def stdlib_functions() -> list[Function]:
 def test_an_answer_is_read_back(first: int, more: int, text: list[str]) -> None:
     edit = Edit(first=first, last=first + more, lines=tuple(text))
     assert parse(answer(edit)) == edit
+
+
+@given(st.data(), st.lists(st.text(alphabet="ab =():1", max_size=12), min_size=2, max_size=9))
+def test_the_products_parser_applies_it_the_same_way(data: st.DataObject, span: list[str]) -> None:
+    first = data.draw(st.integers(1, len(span)))
+    last = data.draw(st.integers(first, len(span)))
+    edit = Edit(first=first, last=last, lines=(*data.draw(lines), "end"))
+    wanted = "\n".join(["# above", *apply(edit, span), "# below", ""]).encode()
+    before = "\n".join(["# above", *span, "# below", ""]).encode()
+    fmt = LineFormat("a.py", 2, len(span) + 1)
+    try:
+        patch = fmt.parse(answer(edit), {"a.py": before}.get)
+    except EditError:
+        assert wanted == before
+    else:
+        assert patch.changes[0].after == wanted
 
 
 def test_nothing_wrong_is_ok() -> None:
