@@ -32,12 +32,12 @@ class Weights:
     `evals/bench/localize.py`.
     """
 
-    name: float = 0.9
-    path: float = 0.6
+    name: float = 0.6
+    path: float = 0.8
     mention: float = 1.0
     file: float = 0.35
     """Share of the file's evidence that each of its definitions gets."""
-    commit: float = 1.0
+    commit: float = 0.6
     test: float = 0.35
     """Factor for tests, unless the title speaks of tests."""
     vendored: float = 0.3
