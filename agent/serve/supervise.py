@@ -241,7 +241,7 @@ def _is_worker(pid: int, place: _Place) -> bool:
 
     child = _children.get(pid)
     if child is not None and child.poll() is not None:
-        _children.pop(pid)
+        _children.pop(pid, None)
         return False
     try:
         return str(place.socket) in psutil.Process(pid).cmdline()

@@ -6,6 +6,7 @@ import stat
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -14,9 +15,9 @@ from agent.errors import EngineError
 from agent.serve.supervise import ensure_worker, stop_worker, worker_status
 
 
-def ask(socket: Path, tokens: int = 4) -> httpx2.Response:
+def ask(socket: Path, tokens: int = 4, **fields: Any) -> httpx2.Response:
     with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(socket)), timeout=30) as client:
-        body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": tokens}
+        body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": tokens, **fields}
         return client.post("http://worker/v1/chat/completions", json=body)
 
 
@@ -57,14 +58,10 @@ def test_a_killed_worker_breaks_its_request_and_is_replaced(
     endpoint = ensure_worker(tiny_model, runtime_dir=runtime, context=4096)
     assert endpoint.uds is not None
     (worker,) = worker_status(runtime)
-    killer = threading.Timer(0.2, os.kill, (worker.pid, signal.SIGKILL))
+    killer = threading.Timer(0.3, os.kill, (worker.pid, signal.SIGKILL))
     killer.start()
-    broke = None
-    while broke is None:
-        try:
-            ask(endpoint.uds, tokens=4000)
-        except httpx2.TransportError as error:
-            broke = error
+    with pytest.raises(httpx2.TransportError):
+        ask(endpoint.uds, tokens=4000, pointsman={"grammar": "root ::= [a-z]{1900} [a-z]{1900}"})
     told: list[str] = []
     started = time.monotonic()
     again = ensure_worker(tiny_model, runtime_dir=runtime, context=4096, notify=told.append)
