@@ -298,6 +298,12 @@ def test_git_decides_in_a_repository_and_cannot_run_commands(tmp_path: Path) -> 
     assert not mark.exists()
 
 
+def test_a_directory_that_the_repository_around_it_ignores_is_walked(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text("repo/\n")
+    assert "shop/cart.py" in opened(tmp_path).paths()
+
+
 def test_the_caller_may_list_the_files(tmp_path: Path) -> None:
     root = tmp_path / "repo"
     write(root, dict(SHOP))

@@ -79,7 +79,8 @@ def read(root: Path, path: str) -> bytes | None:
 
 def list_files(root: Path, given: ListFiles | None) -> list[str]:
     """Paths of a known language below `root`, sorted: from the caller, from git, or by a walk."""
-    paths: Iterable[str] | None = given() if given is not None else git.ls_files(root)
+    # Git says nothing of a directory that a repository around it ignores: it is walked then.
+    paths: Iterable[str] | None = given() if given is not None else git.ls_files(root) or None
     if paths is None:
         paths = _walk(root)
     ignore = _agentignore(root)
