@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from agent import paths
 from agent.config import Loaded, Settings, price_overrides
 from agent.context import strictest
-from agent.errors import ConfigError
+from agent.errors import ConfigError, PolicyError
 from agent.events import Event
 from agent.places import Places
 from agent.types import CancelToken, Completion, Privacy, Task
@@ -93,7 +93,13 @@ class App:
         from tools import sandbox
 
         mode = "direct" if self.settings.unsandboxed else self.settings.sandbox
-        return sandbox.pick(mode)
+        found = sandbox.pick(mode)
+        if found.name == "sandlock" and os.geteuid() == 0 and not self.settings.as_root:
+            raise PolicyError(
+                "the only sandbox here (sandlock) cannot change the user, and you are root",
+                remedy="work as another user, install bubblewrap, or accept it with --as-root",
+            )
+        return found
 
     @cached_property
     def places(self) -> Places:

@@ -53,11 +53,11 @@ def localiser_plan(task: Task, suspects: Sequence[Suspect], acceptance: Sequence
     """The plan when no model may plan: one step over the best-ranked files."""
     files = _unique([*task.files, *(s.path for s in suspects)])[:3]
     symbols = _unique([s.symbol for s in suspects if s.symbol])[:5]
-    where = f" Most suspicious: {symbols[0]} in {files[0]}." if symbols and files else ""
+    where = f". Most suspicious: {symbols[0]} in {files[0]}" if symbols and files else ""
     step = Step(
         id="s1",
         kind=step_kind_for(task.goal),
-        goal=first_line(task.text) + where,
+        goal=first_line(task.text).rstrip(".") + where,
         files=tuple(files),
         symbols=tuple(symbols),
     )

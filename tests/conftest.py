@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,18 @@ SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "O
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+@pytest.fixture(scope="session")
+def _runtime() -> Iterator[Path]:
+    """Sockets and locks. Not below tmp_path: a socket's path must be shorter than 108 bytes."""
+    from agent.serve.supervise import stop_all
+
+    with tempfile.TemporaryDirectory(prefix="pm-rt-") as directory:
+        yield Path(directory)
+        stop_all(Path(directory) / "pointsman")
+
+
 @pytest.fixture(autouse=True)
-def _sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _runtime: Path) -> Iterator[None]:
     """Keys blanked, XDG directories and HOME inside `tmp_path`, connections to loopback only."""
     for name in SECRETS:
         monkeypatch.delenv(name, raising=False)
@@ -21,6 +32,8 @@ def _sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         monkeypatch.delenv(name)
     for name in ("CACHE", "CONFIG", "DATA", "STATE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / f"xdg-{name.lower()}"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(_runtime))
+    monkeypatch.setenv("POINTSMAN_AS_ROOT", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
 

@@ -153,7 +153,7 @@ def resolve(name: str, models_dir: Path) -> Path | None:
     wanted = name.lower()
     stems = [(path.stem.lower(), path) for path in _files(models_dir)]
     exact = [path for stem, path in stems if stem == wanted]
-    begins = [p for stem, p in stems if stem.startswith(wanted) and not stem[len(wanted)].isalnum()]
+    begins = [p for stem, p in stems if stem.startswith(wanted) and not stem[len(wanted) :][:1].isalnum()]
     return next(iter([*exact, *begins]), None)
 
 

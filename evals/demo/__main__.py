@@ -3,6 +3,7 @@
 Exit code 0 only when the fix was verified and the ledger could be read.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -48,10 +49,10 @@ def main() -> int:
 
 def _agent(console: Console, root: Path, *args: str) -> int:
     console.print(Rule(f"agent {' '.join(args)}"))
-    # as_root: a container's only user may be root; the sandbox still applies.
-    return subprocess.run(
-        [sys.executable, "-m", "agent.cli.main", *args], cwd=root, check=False
-    ).returncode
+    # A container's only user may be root: say so, as `--as-root` does. The sandbox still applies.
+    environ = {**os.environ, "POINTSMAN_AS_ROOT": "1"}
+    command = [sys.executable, "-m", "agent.cli.main", *args]
+    return subprocess.run(command, cwd=root, env=environ, check=False).returncode
 
 
 def _git(root: Path, *args: str) -> str:

@@ -38,7 +38,7 @@ def block(old: str, new: str, path: str = "shop.py") -> str:
     return f"{path}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n"
 
 
-NO_MATCH = block("    if value >> high:\n        return low", "    return high")
+NO_MATCH = block("    while total > limit:\n        total -= step", "    return high")
 OLD = "    if value > high:\n        return low"
 WRONG = block(OLD, OLD.replace("return low", "return value"))
 RIGHT = block(OLD, OLD.replace("return low", "return high"))
@@ -294,6 +294,7 @@ def test_interrupted_anywhere_the_tree_is_as_found(tmp_path, phase):
     stop = Stop()
     with serve([dialects.openai(PLAN), dialects.openai(RIGHT)]) as onprem:
         flags = {"local_model": "none", "zero_token": False, "onprem_url": onprem.url}
+        flags["onprem_model"] = "coder"
         one = open_app(config.load(flags, {}, root), root, cancel=stop)
         seen = []
         for event in one.run(Task(goal="fix", text="clamp(12, 1, 9) gives 1", root=root)):

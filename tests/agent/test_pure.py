@@ -133,7 +133,7 @@ class TestPlanner:
             Suspect(path="b.py", line=9, symbol="g", score=0.5),
         ]
         found = planner.localiser_plan(self.task, suspects, ["t.py::x"])
-        assert found.steps[0].goal == "It breaks Most suspicious: f in a.py."
+        assert found.steps[0].goal == "It breaks. Most suspicious: f in a.py"
         assert found.files_in_scope == ("a.py", "b.py")
         assert found.acceptance == ("t.py::x",)
 
