@@ -97,9 +97,10 @@ suspicious lines marked as in training, beam of 16:
 | draft acceptance at position 1 / 2 / 3, given the ones before | {s["accept1"]:.2f} / \
 {s["accept2"]:.2f} / {s["accept3"]:.2f} |
 | tokens per verify pass at k = 1 / 2 / 3 | {s["run1"]:.2f} / {s["run2"]:.2f} / {s["run3"]:.2f} |
-| llama.cpp against torch, largest logit difference, float32 (trunk / MTP) | \
-{p["f32"]["trunk"]:.1e} / {p["f32"]["mtp"]:.1e} |
-| the same for Q8_0 weights | {p["q8_0"]["trunk"]:.2f} / {p["q8_0"]["mtp"]:.2f} |
+| llama.cpp against torch, largest logit difference, float32 (trunk / MTP / recursive drafts) | \
+{p["f32"]["trunk"]:.1e} / {p["f32"]["mtp"]:.1e} / {p["f32"]["chain"]:.1e} |
+| the same for Q8_0 weights | {p["q8_0"]["trunk"]:.2f} / {p["q8_0"]["mtp"]:.2f} / \
+{p["q8_0"]["chain"]:.2f} |
 | same best token, Q8_0 (trunk / MTP) | {p["q8_0"]["trunk_same_best"]:.1%} / \
 {p["q8_0"]["mtp_same_best"]:.1%} |
 | tokenizer: files compared with llama.cpp, of them different | {p["files"]} / \

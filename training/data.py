@@ -51,13 +51,15 @@ class EditStep:
 
 def edit_step(function: Function, rng: random.Random, span_lines: int) -> EditStep | None:
     """An edit step on a mutant of the function (or on the function itself: nothing to do)."""
-    if rng.random() < _NO_BUG:
-        lines, fix, operators = tuple(function.source.split("\n")), None, ()
-    elif (mutant := mutate(function.source, rng)) is None:
-        return None
-    else:
+    lines = tuple(function.source.split("\n"))
+    fix: Edit | None = None
+    operators: tuple[str, ...] = ()
+    if rng.random() >= _NO_BUG:
+        mutant = mutate(function.source, rng)
+        if mutant is None:
+            return None
         lines, fix, operators = mutant.lines, mutant.fix, mutant.operators
-    shown = ()
+    shown: tuple[str, ...] = ()
     if fix is not None and rng.random() < _WITH_EVIDENCE:
         shown = evidence(function.source, "\n".join(lines), rng)
     centre = fix or Edit(first=(n := rng.randrange(len(lines)) + 1), last=n, lines=("",))

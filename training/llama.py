@@ -65,14 +65,31 @@ class LlamaModel:
         """
         count = len(tokens)
         trunk = self._decode(self.trunk, tokens, None)
-        rows = self.ext.llama_get_embeddings_nextn(self.trunk)
-        h = np.ctypeslib.as_array(rows, (count, self.width)).copy()
+        h = self._states(self.trunk, count)
         before = np.concatenate((np.zeros((1, self.width), np.float32), h[:-1]))
         return trunk, self._decode(self.draft, tokens, before)
 
+    def chain(self, tokens: Sequence[int], depth: int) -> tuple[list[int], np.ndarray]:
+        """Drafts after `tokens` by recursion: their ids, and the logits [depth, vocab]."""
+        logits = self.logits(tokens)[1][-1]
+        rows, drafted, seen = len(tokens), [], []
+        for at in range(len(tokens), len(tokens) + depth):
+            drafted.append(int(logits.argmax()))
+            seen.append(logits)
+            if len(drafted) < depth:
+                h = self._states(self.draft, rows)[-1:]
+                logits = self._decode(self.draft, drafted[-1:], h, start=at)[0]
+                rows = 1
+        return drafted, np.stack(seen)
+
+    def _states(self, context: Any, count: int) -> np.ndarray:
+        rows = self.ext.llama_get_embeddings_nextn(context)
+        return np.ctypeslib.as_array(rows, (count, self.width)).copy()
+
     def _context(self, kind: int, other: Any) -> Any:
         params = self.api.llama_context_default_params()
-        params.n_ctx = params.n_batch = params.n_ubatch = self.length
+        params.n_batch = params.n_ubatch = self.length
+        params.n_ctx = self.length + 16  # room for a chain of drafts
         params.n_seq_max = 1
         params.n_threads = params.n_threads_batch = 1
         params.n_outputs_max = self.length
@@ -85,10 +102,12 @@ class LlamaModel:
         return context
 
     def _decode(
-        self, context: Any, tokens: Sequence[int], embedded: np.ndarray | None
+        self, context: Any, tokens: Sequence[int], embedded: np.ndarray | None, start: int = 0
     ) -> np.ndarray:
+        """Logits of rows at positions start…; start 0 forgets what the context held."""
         api, count = self.api, len(tokens)
-        api.llama_memory_clear(api.llama_get_memory(context), True)
+        if not start:
+            api.llama_memory_clear(api.llama_get_memory(context), True)
         batch = api.llama_batch_init(count, self.width if embedded is not None else 0, 1)
         own = (api.llama_token * count)(*tokens)
         if embedded is None:
@@ -99,7 +118,12 @@ class LlamaModel:
             batch.token = ctypes.cast(own, ctypes.POINTER(api.llama_token))
         batch.n_tokens = count
         for i in range(count):
-            batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = i, 1, 0, 1
+            batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = (
+                start + i,
+                1,
+                0,
+                1,
+            )
         status = api.llama_decode(context, batch)
         if embedded is not None:
             batch.token = None  # ours, not llama.cpp's to free

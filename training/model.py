@@ -121,12 +121,25 @@ class DeltaNet(nn.Module):
         self.ssm_alpha = _linear(config.width, config.ssm_heads)
         self.ssm_beta = _linear(config.width, config.ssm_heads)
         self.ssm_out = _linear(inner, config.width, _RESIDUAL)
-        self.ssm_conv1d = nn.Parameter(torch.randn(3 * inner, config.conv) * config.conv**-0.5)
+        self.ssm_conv1d = nn.Parameter(torch.randn(3 * inner, config.conv) * 0.1)
         self.ssm_norm = RmsNorm(config.ssm_state, config.eps)
         # Decay per token between 0.999 and 0.9 at the start, as Mamba-2 spreads it.
         step = torch.exp(torch.linspace(math.log(1e-3), math.log(0.1), config.ssm_heads))
         self.ssm_dt = nn.Parameter(step + torch.log(-torch.expm1(-step)))
         self.a_log = nn.Parameter(torch.zeros(config.ssm_heads))
+        self._recall(inner)
+
+    @torch.no_grad()
+    def _recall(self, inner: int) -> None:
+        """Start as a memory of what followed each token: an edit is mostly copying.
+
+        Query t is projected like key t + 1, so reading with token x finds what was written one
+        after the last x.
+        """
+        self.attn_qkv.weight[inner : 2 * inner] = self.attn_qkv.weight[:inner]
+        self.ssm_conv1d[:inner, -1] += 1
+        self.ssm_conv1d[inner : 2 * inner, -2] += 1
+        self.ssm_conv1d[2 * inner :, -1] += 1
 
     def forward(self, x: Tensor, start: int, state: dict[str, Tensor] | None) -> Tensor:
         c = self.config

@@ -23,6 +23,7 @@ class Difference:
 
     trunk: float
     mtp: float
+    chain: float  # drafts by recursion
     trunk_same_best: float
     mtp_same_best: float
     positions: int
@@ -30,7 +31,7 @@ class Difference:
 
 def compare(gguf: Path, reference: Path) -> Difference:
     """Every stored document through llama.cpp, against torch. Ids must match exactly."""
-    trunk, mtp, same, same_mtp = [], [], [], []
+    trunk, mtp, chain, same, same_mtp = [], [], [], [], []
     with np.load(reference) as stored:
         documents = range(int(stored["count"]))
         length = max(len(stored[f"tokens{i}"]) for i in documents)
@@ -45,9 +46,15 @@ def compare(gguf: Path, reference: Path) -> Difference:
                 mtp.append(np.abs(got[1][at] - stored[f"mtp{i}"]).max(1))
                 same.append(got[0][at].argmax(1) == stored[f"trunk{i}"].argmax(1))
                 same_mtp.append(got[1][at].argmax(1) == stored[f"mtp{i}"].argmax(1))
+                drafted, logits = model.chain(tokens, len(stored[f"drafted{i}"]))
+                # After a draft that differs the chains have different inputs.
+                equal = np.array(drafted) == stored[f"drafted{i}"]
+                until = len(drafted) if equal.all() else int(equal.argmin()) + 1
+                chain.append(np.abs(logits[:until] - stored[f"chain{i}"][:until]).max())
     return Difference(
         trunk=float(np.concatenate(trunk).max()),
         mtp=float(np.concatenate(mtp).max()),
+        chain=float(max(chain)),
         trunk_same_best=float(np.concatenate(same).mean()),
         mtp_same_best=float(np.concatenate(same_mtp).mean()),
         positions=sum(len(s) for s in same),

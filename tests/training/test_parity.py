@@ -39,6 +39,7 @@ def test_llama_cpp_computes_what_torch_computed() -> None:
     assert found.positions == 48
     assert found.trunk < 2e-3
     assert found.mtp < 5e-3
+    assert found.chain < 5e-3
     assert found.trunk_same_best == found.mtp_same_best == 1.0
 
 
