@@ -1,15 +1,24 @@
 """`agent chat`, also plain `agent` on a terminal: the conversation in the TUI."""
 
 import argparse
+import os
 import sys
-from importlib import import_module
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agent.cli.common import Parser, load_settings, repo_root
-from agent.cli.work import add_run_options, tell
+from agent.cli.common import Parser, load_settings, repo_root, usd
+from agent.cli.lines import lines, seconds
+from agent.cli.summary import rows
+from agent.cli.tally import Tally
+from agent.cli.work import add_run_options
 from agent.errors import ConfigError
 
-__all__ = ["configure", "run"]
+if TYPE_CHECKING:
+    from agent.config import Loaded
+    from agent.tui.words import Setup
+
+__all__ = ["configure", "run", "setup_for"]
 
 
 def configure(parser: Parser, name: str) -> None:
@@ -21,17 +30,25 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             "chat needs a terminal", remedy='in scripts: agent fix "what is wrong" --json'
         )
+    if os.environ.get("TERM", "dumb") in ("dumb", ""):
+        raise ConfigError(
+            "this terminal cannot move its cursor (TERM is dumb or not set)",
+            remedy='agent fix "what is wrong"',
+        )
+    if args.no_color:
+        os.environ["NO_COLOR"] = "1"
+    from agent import tui
+
     root = repo_root(args)
-    loaded = load_settings(args, root)
-    tell(args, loaded)
-    code: int = _tui().run(loaded, root)
-    return code
+    return tui.run(setup_for(args, root), root)
 
 
-def _tui() -> Any:
-    try:
-        return import_module("agent.tui")
-    except ModuleNotFoundError as error:
-        if error.name != "agent.tui":
-            raise
-        raise ConfigError("this version has no chat", remedy='agent fix "what is wrong"') from error
+def setup_for(args: argparse.Namespace, root: Path) -> "Setup":
+    """The settings, how to change them in the session, and the wording of events."""
+    from agent.tui.words import Setup, Words
+
+    def reload(flags: Mapping[str, object]) -> "Loaded":
+        return load_settings(argparse.Namespace(**{**vars(args), **flags}), root)
+
+    words = Words(lines=lines, tally=Tally, closing=rows, usd=usd, seconds=seconds)
+    return Setup(loaded=load_settings(args, root), reload=reload, words=words)

@@ -1,0 +1,18 @@
+"""The conversation in the terminal. `run` is all that others need; Textual is loaded by it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.tui.words import Setup
+
+__all__ = ["run"]
+
+
+def run(setup: "Setup", root: Path) -> int:
+    """Open the TUI on the repository at `root` and return the exit code when the user leaves."""
+    from agent.tui.app import ChatApp
+    from agent.tui.session import Session
+
+    app = ChatApp(Session(setup, root))
+    return app.run() or 0

@@ -1,0 +1,390 @@
+"""The TUI: what is typed becomes jobs, what jobs yield becomes widgets.
+
+One job at a time runs in a thread worker and posts what it yields; what is typed meanwhile waits.
+Items arrive in order. Nothing here decides anything about a repository: `Session` does.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import PurePath
+from typing import ClassVar
+
+from textual import work
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.command import Provider
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
+from textual.theme import Theme
+from textual.widgets import Footer
+
+from agent import events as ev
+from agent.errors import PointsmanError
+from agent.sanitize import one_line
+from agent.tui.commands import Ask, Command, named, parse
+from agent.tui.conversation import Answer, Conversation, Folding, Verdict
+from agent.tui.items import Item, Offer, Output, Say, Sheet
+from agent.tui.plan import PlanPane
+from agent.tui.prompt import Input, Prompt
+from agent.tui.pump import batched
+from agent.tui.review import Accepted, ReviewScreen
+from agent.tui.session import Session
+from agent.tui.status import Banner, Meter, Stage, Title
+from agent.tui.testpane import TestPane
+from agent.types import StepKind
+
+__all__ = ["ChatApp"]
+
+THEME = Theme(
+    name="pointsman",
+    primary="#5fafd7",
+    secondary="#8787af",
+    accent="#d7af5f",
+    foreground="#d0d0d0",
+    background="#16181d",
+    surface="#1f232b",
+    panel="#272c36",
+    success="#87af5f",
+    warning="#d7af5f",
+    error="#d75f5f",
+    dark=True,
+)
+WELCOME = (
+    Say(label="", text="Say what is wrong:  /fix clamp(12, 1, 9) gives 1", style="bold"),
+    Say(
+        label="",
+        text="The tests decide; nothing is written before you accept it; /undo takes it back.",
+        note="? shows keys and commands",
+    ),
+)
+
+
+def _palette() -> type[Provider]:
+    from agent.tui.palette import Commands
+
+    return Commands
+
+
+class ChatApp(App[int]):
+    """Holds the session and the widgets; one instance per `agent chat`."""
+
+    TITLE = "Pointsman"
+    CSS_PATH: ClassVar[list[str | PurePath]] = [
+        "conversation.tcss",
+        "prompt.tcss",
+        "panes.tcss",
+        "status.tcss",
+        "review.tcss",
+        "sheet.tcss",
+        "help.tcss",
+    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 (Textual's own)
+    COMMANDS = App.COMMANDS | {_palette}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1,question_mark", "help", "Help", key_display="?"),
+        Binding("escape", "interrupt", "Stop"),
+        Binding("f2", "side", "Plan"),
+        Binding("f4", "review", "Review"),
+        Binding("ctrl+o", "fold", "Fold"),
+        Binding("ctrl+q", "quit", "Quit", priority=True),
+    ]
+
+    class Came(Message):
+        """The job yielded something."""
+
+        def __init__(self, item: Item) -> None:
+            super().__init__()
+            self.item = item
+
+    class Ended(Message):
+        """The job is over."""
+
+    def __init__(self, session: Session) -> None:
+        import os
+
+        # Without colour the terminal's own foreground and background are left alone.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
+        self.session = session
+        self.words = session.setup.words
+        self._queue: deque[Ask] = deque()
+        self._job: Ask | None = None
+        self._leaving = False
+        self._answer: Answer | None = None
+        self._kinds: dict[str, StepKind] = {}
+        self._route = ""
+        self._tally = self.words.tally()
+        self._ours: dict[str, Callable[[], object]] = {
+            "help": self.action_help,
+            "quit": self.action_quit,
+            "clear": self.action_clear,
+        }
+
+    # ------------------------------------------------------------------ screen
+
+    def compose(self) -> ComposeResult:
+        self.heading = Title()
+        self.banner = Banner(" UNSANDBOXED: commands of this repository run as you ")
+        self.talk = Conversation()
+        self.plan, self.tests = PlanPane(), TestPane()
+        self.stage, self.meter = Stage(self.words), Meter(self.words)
+        self.prompt = Prompt()
+        yield self.heading
+        yield self.banner
+        with Horizontal():
+            yield self.talk
+            with VerticalScroll(id="side", can_focus=False):
+                yield self.plan
+                yield self.tests
+        with Vertical(id="bottom"):
+            yield self.stage
+            yield self.prompt
+            yield self.meter
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        self.register_theme(THEME)
+        self.theme = "textual-ansi" if self.no_color else "pointsman"
+        settings = self.session.settings
+        self.heading.tell(self.session.start.name, "")
+        self.banner.set_class(settings.unsandboxed, "-on")
+        self.meter.budget(settings.max_cost_usd_micro)
+        self.talk.lines(WELCOME)
+        notices = self.session.loaded.notices
+        self.talk.lines(Say(label="note", text=notice, style="yellow") for notice in notices)
+        self.input.focus()
+        self.call_after_refresh(self._introduce)
+
+    @property
+    def input(self) -> Input:
+        return self.prompt.query_one(Input)
+
+    @work(thread=True, group="aside", exit_on_error=False)
+    def _introduce(self) -> None:
+        """What needs git and a probe of the sandbox comes after the first paint."""
+        try:
+            repo = self.session.app.repo
+            branch = repo.branch() or (repo.head() or "no commit yet")[:10]
+            places = self.session.app.places.places()
+            models = ", ".join(f"{p.location} {p.model}" for p in places) or "no model"
+            where = f"sandbox {self.session.app.sandbox.name} · {models}"
+            name = f"{repo.root.name} @ {branch}"
+        except PointsmanError as error:
+            self.post_message(self.Came(_error(error)))
+            return
+        self.call_from_thread(self.heading.tell, name, where)
+
+    # ------------------------------------------------------------------ jobs
+
+    def on_input_sent(self, message: Input.Sent) -> None:
+        self.submit(message.text)
+
+    def submit(self, text: str) -> None:
+        """Carry out a line of input now, or when what is at work has ended."""
+        ask = parse(text)
+        command = named(ask.name)
+        self.talk.prompt(text)
+        if ask.kind == "unknown":
+            self._say("error", f"there is no command /{one_line(ask.name, 40)}", "? shows them all")
+        elif ask.name in self._ours:
+            self.call_later(self._ours[ask.name])
+        elif command is not None and not command.waits:
+            self._aside(self.session.answer(ask))
+        elif self._job is not None:
+            self._queue.append(ask)
+            self.stage.queued = len(self._queue)
+            self._say("queued", f"starts when /{self._job.name or self._job.kind} has ended")
+        else:
+            self._begin(ask)
+
+    def _begin(self, ask: Ask) -> None:
+        self._job = ask
+        self.session.stop.clear()
+        self.stage.queued = len(self._queue)
+        self.stage.begin(ask.name or ask.kind)
+        self._work(ask)
+
+    @work(thread=True, group="job", exit_on_error=False)
+    def _work(self, ask: Ask) -> None:
+        self._deliver(self.session.answer(ask))
+        self.post_message(self.Ended())
+
+    @work(thread=True, group="aside", exit_on_error=False)
+    def _aside(self, items: Iterator[Item]) -> None:
+        """A short job beside the one at work."""
+        self._deliver(items)
+
+    def _deliver(self, items: Iterator[Item]) -> None:
+        """The boundary of the job's thread: whatever goes wrong there becomes words."""
+        try:
+            for item in batched(items):
+                self.post_message(self.Came(item))
+        except PointsmanError as error:
+            self.post_message(self.Came(_error(error)))
+        except Exception as error:
+            what = f"unexpected: {type(error).__name__}: {error}"
+            self.post_message(self.Came(Say(label="error", text=what, style="red")))
+
+    async def on_chat_app_ended(self) -> None:
+        await self._close_answer()
+        self._job = None
+        self.stage.rest()
+        if self._leaving:
+            self.exit(0)
+        elif self._queue:
+            self._begin(self._queue.popleft())
+
+    # ------------------------------------------------------------------ what jobs yield
+
+    async def on_chat_app_came(self, message: Came) -> None:
+        item = message.item
+        match item:
+            case Say():
+                self.talk.lines([item])
+            case Output():
+                await self.talk.show(Folding(item.title, item.text))
+            case Offer():
+                self._offered(item)
+            case Sheet():
+                self._sheet(item)
+            case _:
+                await self._event(item)
+
+    async def _event(self, event: ev.Event) -> None:
+        for pane in (self.plan, self.tests, self.stage, self.meter):
+            pane.take(event)
+        match event:
+            case ev.RunStarted():
+                self._tally = self.words.tally()
+            case ev.Routed():
+                self._kinds[event.step_id] = event.step_kind
+            case ev.RequestStarted():
+                self._route = f"{event.route.location} {event.route.model or ''}"
+            case ev.TextDelta():
+                await self._stream(event)
+            case ev.RequestFinished() | ev.RunFinished():
+                await self._close_answer()
+            case _:
+                pass
+        self._tally.add(event)
+        self.talk.lines(self.words.lines(event))
+        if isinstance(event, ev.RunFinished):
+            await self._finished(event)
+
+    async def _stream(self, event: ev.TextDelta) -> None:
+        if self._answer is None:
+            kind = self._kinds.get(event.step_id, "chat")
+            self._answer = Answer(f"{kind} · {self._route}", prose=kind == "chat")
+            await self.talk.show(self._answer)
+        await self._answer.write(event.text)
+
+    async def _close_answer(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            await answer.finish()
+
+    async def _finished(self, event: ev.RunFinished) -> None:
+        outcome = event.outcome
+        following = "" if outcome.diff else (outcome.next_command or "")
+        rows = self.words.closing(event, self._tally)
+        await self.talk.show(Verdict(outcome.verdict, rows, one_line(following, 300)))
+
+    # ------------------------------------------------------------------ screens
+
+    def _offered(self, offer: Offer) -> None:
+        """Open the review, but never under the fingers of somebody who is typing."""
+        if self.input.text or len(self.screen_stack) > 1:
+            self._say("review", "a patch is ready: F4 or /diff opens the review")
+            return
+        self.push_screen(ReviewScreen(offer), self._reviewed)
+
+    def _reviewed(self, accepted: Accepted | None) -> None:
+        if accepted is None:
+            self._say("review", "nothing was written", "F4 or /diff opens the review again")
+            return
+        counts = (accepted.accepted, accepted.total)
+        self._aside(self.session.apply(accepted.offer, accepted.changes, counts))
+
+    def _sheet(self, sheet: Sheet) -> None:
+        from agent.tui.sheet import SheetScreen
+
+        def chosen(command: str | None) -> None:
+            if command:
+                self.submit(command)
+
+        self.push_screen(SheetScreen(sheet), chosen)
+
+    def from_palette(self, command: Command) -> None:
+        """Carry out a command chosen in the palette, or let the user finish it."""
+        if command.operand and not command.operand.startswith("["):
+            self.input.put(f"/{command.name} ")
+        else:
+            self.submit(f"/{command.name}")
+
+    # ------------------------------------------------------------------ keys
+
+    def action_interrupt(self) -> None:
+        """Ends the run at once: the loop looks at the token between and during its actions."""
+        if self._job is None:
+            return
+        self.session.stop.set()
+        dropped = len(self._queue)
+        self._queue.clear()
+        self.stage.queued = 0
+        text = "stopping; the working tree stays as it was"
+        if self._job.kind == "shell":
+            text = "a command line ends by itself or at its time limit"
+        note = f"{dropped} queued dropped: Up brings them back" if dropped else ""
+        self._say("stop", text, note)
+
+    def action_help(self) -> None:
+        from agent.tui.help import HelpScreen
+
+        self.push_screen(HelpScreen())
+
+    def action_help_quit(self) -> None:
+        """Ctrl+C with nothing selected."""
+        if self._job is not None:
+            self.action_interrupt()
+        else:
+            self.notify("Ctrl+Q leaves", markup=False)
+
+    def action_side(self) -> None:
+        wide = self.screen.has_class("-wide")
+        self.screen.toggle_class("-closed" if wide else "-open")
+
+    def action_fold(self) -> None:
+        for widget in self.talk.children:
+            if isinstance(widget, Folding | Answer):
+                widget.toggle()
+
+    def action_review(self) -> None:
+        if self.session.offer is not None:
+            self.push_screen(ReviewScreen(self.session.offer), self._reviewed)
+        else:
+            self.submit("/diff")
+
+    def action_scroll_conversation(self, pages: int) -> None:
+        page = partial(self.talk.scroll_page_down, animate=False)
+        (page if pages > 0 else partial(self.talk.scroll_page_up, animate=False))()
+
+    async def action_clear(self) -> None:
+        await self.talk.empty()
+
+    async def action_quit(self) -> None:
+        """A run is ended first, so that nothing of it is left behind; twice leaves at once."""
+        if self._job is None or self._leaving:
+            self.exit(0)
+            return
+        self._leaving = True
+        self.session.stop.set()
+        self._say("quit", "leaving as soon as the run has stopped", "Ctrl+Q again: at once")
+
+    def _say(self, label: str, text: str, note: str = "") -> None:
+        style = "red" if label == "error" else ""
+        self.talk.lines([Say(label=label, text=text, style=style, note=note)])
+
+
+def _error(error: PointsmanError) -> Say:
+    note = f"try: {error.remedy}" if error.remedy else ""
+    return Say(label="error", text=str(error), style="red", note=note)

@@ -1,0 +1,67 @@
+"""Keys and commands, on one screen."""
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from agent.tui.commands import COMMANDS
+
+__all__ = ["HelpScreen"]
+
+KEYS = (
+    ("Enter", "send"),
+    ("Ctrl+J", "new line"),
+    ("Up, Down", "history, at the ends of the text"),
+    ("Tab", "complete the command; else to the conversation"),
+    ("Esc", "stop the run at once; the tree stays as it was"),
+    ("PgUp, PgDn", "scroll the conversation"),
+    ("Ctrl+O", "fold and unfold long output"),
+    ("F2", "plan and tests beside the conversation"),
+    ("F4", "review the last patch"),
+    ("Ctrl+P", "command palette"),
+    ("Ctrl+C", "copy what is selected with the mouse"),
+    ("Ctrl+Q", "quit; twice while a run is at work"),
+)
+REVIEW = (
+    ("a, r, u", "accept, reject, undecide the hunk"),
+    ("A, R", "accept all, reject all"),
+    ("↓ ↑", "next, previous hunk"),
+    ("s", "side by side, or inline"),
+    ("Enter", "apply what is accepted"),
+    ("Esc", "leave, nothing is written"),
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """Any of its keys closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q,enter,f1", "dismiss", "Close")
+    ]
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="help") as box:
+            box.border_title = "Help"
+            box.border_subtitle = "Esc closes"
+            yield Static(_text())
+
+
+def _text() -> Text:
+    text = Text()
+    for title, rows in (
+        ("Keys", KEYS),
+        ("Commands", [(f"/{c.name} {c.operand}".strip(), c.help) for c in COMMANDS]),
+        ("", [("!command", "run a command line in the sandbox, without network")]),
+        ("Review of a patch", REVIEW),
+    ):
+        if title:
+            text.append(f"{chr(10) if text else ''}{title}\n", "bold underline")
+        for name, what in rows:
+            text.append(f"  {name:<20}", "bold cyan")
+            text.append(f"{what}\n")
+    return text
