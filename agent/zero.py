@@ -97,7 +97,7 @@ def try_candidates(
     work.test_s += result.duration_s
     if not result.plausible:
         return None
-    patch = _patch(work, result.plausible[0])
+    patch = _patch(work, result.rivals[0][0])
     yield EditProposed(step_id=by, diff=patches.diff(patch))
     if result.sole:
         work.workspace.write(patch)

@@ -10,6 +10,7 @@ import pytest
 
 from tools.enumerate import apply, candidates
 from tools.quicktry import ForkServer
+from tools.rivals import group
 from tools.sandbox.direct import DirectExecution
 from tools.types import Candidate, Suspect, TestCase, TestCommand, TestRun
 from tools.validate import Validation, collect, no_worse, validate
@@ -306,3 +307,19 @@ class Outcomes:
 )
 def test_no_worse(before: str, after: str, good: bool) -> None:
     assert no_worse(Outcomes(before).run(), Outcomes(after).run(), ["a"]) is good
+
+
+def test_comparisons_that_no_whole_number_tells_apart_are_synonyms() -> None:
+    source = b"def f(a, b):\n    return a > b\n"
+
+    def variant(after: str, operator: str = "bound-step") -> Candidate:
+        return Candidate(
+            path="m.py", line=2, end_line=2, before="    return a > b\n",
+            after=f"    return {after}\n", operator=operator, tier=0,
+        )  # fmt: skip
+
+    same = [variant("a + 1 > b"), variant("a > b - 1"), variant("a >= b", "comparison")]
+    other = variant("a > b - 2")
+    groups = group([*same, other], lambda _: source)
+    assert [len(g) for g in groups] == [3, 1]
+    assert groups[0][0] == same[2]

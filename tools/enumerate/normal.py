@@ -79,6 +79,27 @@ def _integer(node: ast.expr) -> int | None:
     return None
 
 
+class WholeNumbers(Normal):
+    """Also writes one way what differs for fractions only: `a > b - 1`, `a + 1 > b`, `a >= b`."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        found = super().visit_Compare(node)
+        if not isinstance(found, ast.Compare) or len(found.ops) != 1:
+            return found
+        op = found.ops[0]
+        if not isinstance(op, ast.Lt | ast.LtE):
+            return found
+        left, add = _step(found.left) or (found.left, 0)
+        right, take = _step(found.comparators[0]) or (found.comparators[0], 0)
+        step = add - take + (1 if isinstance(op, ast.Lt) else 0)
+        return ast.Compare(ast.BinOp(left, ast.Add(), ast.Constant(step)), [ast.LtE()], [right])
+
+
 def normal_form(source: bytes) -> str:
     """A string that is equal for files which differ only in spelling. Raises SyntaxError."""
     return ast.dump(Normal().visit(ast.parse(source)))
+
+
+def whole_number_form(source: bytes) -> str:
+    """`normal_form`, equal also for comparisons that no whole number tells apart."""
+    return ast.dump(WholeNumbers().visit(ast.parse(source)))
