@@ -132,7 +132,7 @@ def functions(file: SourceFile) -> Iterator[Function]:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         last = node.end_lineno or node.lineno
-        if node.name in QUIXBUGS or not 3 <= last - node.lineno + 1 <= 120:
+        if node.name in QUIXBUGS or _stub(node) or not 3 <= last - node.lineno + 1 <= 120:
             continue
         source = "\n".join(lines[node.lineno - 1 : last])
         yield Function(
@@ -153,6 +153,15 @@ def shape(node: ast.AST) -> str:
     else:
         text = ast.dump(node)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _stub(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether the body does nothing: overloads, protocols, abstract methods."""
+    return all(
+        isinstance(part, ast.Pass)
+        or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+        for part in node.body
+    )
 
 
 def _parse(text: str) -> ast.Module:

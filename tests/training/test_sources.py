@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.corpus import gather, read_functions
-from training.sources import HELD_OUT, RESERVED, packages, usable
+from training.sources import HELD_OUT, RESERVED, SourceFile, functions, packages, usable
 
 _CODE = """def {name}(a, b):
     total = a * {n}
@@ -71,6 +71,27 @@ def test_no_reserved_or_held_out_code_is_trained_on(
     assert "copied_from_reserved" not in trained, "a copy of a reserved function"
     assert trained == {"ours", "standard"}
     assert held == {"held"}
+
+
+def test_stubs_and_benchmark_programs_are_left_out() -> None:
+    text = """
+class A:
+    @overload
+    def stub(
+        self, a: int
+    ) -> int: ...
+
+    def kept(self, a):
+        b = a
+        return b
+
+def gcd(a, b):
+    while b:
+        a, b = b, a % b
+    return a
+"""
+    file = SourceFile(package="p", path="a.py", text=text)
+    assert [f.name for f in functions(file)] == ["kept"]
 
 
 def test_held_out_and_reserved_are_apart() -> None:
