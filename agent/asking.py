@@ -59,6 +59,7 @@ def _send(
 ) -> Generator[Event, None, Answer | None]:
     """None when the location failed: it is left out of the rest of the run."""
     work.check()
+    work.check_tokens()
     started = work.deps.clock()
     try:
         completion: Completion = yield from work.deps.gateway.complete(

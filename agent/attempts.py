@@ -5,8 +5,6 @@ after too many failures.
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from tools.edits.syntax import check_syntax
-
 from agent import context, finish, guards, proposals
 from agent.asking import Answer, ask, code_for, evidence_of
 from agent.changes import inverse
@@ -18,6 +16,7 @@ from agent.types import Location, Plan, Request, Route, Step
 from agent.work import Ask, Work
 from tools import edits
 from tools import patch as patches
+from tools.edits.syntax import check_syntax
 from tools.errors import EditError
 from tools.types import Patch
 
@@ -76,7 +75,7 @@ def _attempt(
         assert route.location is not None
         facts = work.deps.facts(route.location)
         if facts.edit_format == "line":
-            return proposals.request(work, step, len(tried), facts.beam)
+            return proposals.request(work, step, len(tried))
         return context.edit_request(
             work.task,
             step,
@@ -92,7 +91,7 @@ def _attempt(
     if answer is None:
         return Result(status="skipped", told=work.unserved or "there is nothing left to ask")
     if answer.request.hints.edit_format == "line":
-        result = yield from _try_proposals(work, plan, step, answer)
+        result = yield from _try_proposals(work, plan, step, answer, question)
     else:
         result = yield from _try_patch(work, plan, step, answer)
     if result.status == "failed":
@@ -102,9 +101,9 @@ def _attempt(
 
 
 def _try_proposals(
-    work: Work, plan: Plan, step: Step, answer: Answer
+    work: Work, plan: Plan, step: Step, answer: Answer, question: Ask
 ) -> Generator[Event, None, Result]:
-    patch = yield from proposals.best(work, plan, step, answer)
+    patch = yield from proposals.best(work, plan, step, answer, question)
     if patch is None:
         return Result(status="failed", told="no proposal makes the failing tests pass")
     return Result(status="done")

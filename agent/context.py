@@ -131,9 +131,8 @@ def line_request(
     *,
     request_id: str,
     hints: Sequence[str],
-    beam: int,
 ) -> Request:
-    """A line-format request: the small shipped model, `beam` proposals in one batch."""
+    """A line-format request, for the small shipped model: one answer, greedy."""
     marked = {s.line for s in evidence.suspects if s.path == span.path and s.line}
     lines = [
         ShownLine(number=i, text=text, suspect=span.first_line + i - 1 in marked)
@@ -146,10 +145,9 @@ def line_request(
         messages=(Message(role="user", content=text),),
         max_tokens=LINE_MAX_TOKENS,
         privacy=evidence.privacy([span.path]),
-        hints=DecodeHints(step_kind=step.kind, edit_format="line", beam=beam),
+        hints=DecodeHints(step_kind=step.kind, edit_format="line"),
         prompt_version=prompts.version("edit_line"),
         temperature=0.0,
-        n=beam or 1,
         copy_sources=(span.text,),
     )
 

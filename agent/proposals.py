@@ -1,20 +1,20 @@
-"""Edit steps by the shipped small model: it sees one function and proposes many small edits at
-once (beam), each in the line format; tests choose between them.
+"""Edit steps by the shipped small model: it sees one function and gives its first answer (decoded
+with drafts), then many more at once (beam), each in the line format; tests choose between them.
 """
 
 from collections.abc import Generator, Sequence
-
-from tools.edits.line import LineFormat
-from tools.edits.syntax import check_syntax
+from dataclasses import replace
 
 from agent import context, guards
-from agent.asking import Answer, evidence_of
+from agent.asking import Answer, ask, evidence_of
 from agent.changes import as_candidate
 from agent.context import Span
 from agent.events import EditRefused, Event
-from agent.types import Choice, Plan, Request, Step
-from agent.work import Work
+from agent.types import Choice, Plan, Request, Route, Step
+from agent.work import Ask, Work
 from agent.zero import try_candidates
+from tools.edits.line import LineFormat
+from tools.edits.syntax import check_syntax
 from tools.errors import EditError
 from tools.types import Candidate, Patch, Suspect
 
@@ -22,7 +22,7 @@ SPAN_TOKENS = 700
 """A function longer than this leaves a 2,048-token window no room for marks and an answer."""
 
 
-def request(work: Work, step: Step, turn: int, beam: int) -> Request | None:
+def request(work: Work, step: Step, turn: int) -> Request | None:
     """The request for the `turn`-th most suspicious function; None when there are no more."""
     spans = functions(work, step)
     if turn >= len(spans):
@@ -33,7 +33,6 @@ def request(work: Work, step: Step, turn: int, beam: int) -> Request | None:
         spans[turn],
         request_id=work.next_request_id(),
         hints=_hints(work.failure),
-        beam=beam,
     )
 
 
@@ -65,19 +64,41 @@ def functions(work: Work, step: Step) -> list[Span]:
 
 
 def best(
-    work: Work, plan: Plan, step: Step, answer: Answer
+    work: Work, plan: Plan, step: Step, answer: Answer, question: Ask
 ) -> Generator[Event, None, Patch | None]:
-    """Proposals in order of log-probability, tried against the tests like any candidate."""
+    """The first answer, then the beam by log-probability, tried like any candidate."""
     span = functions(work, step)[_turn(answer, work, step)]
-    choices = answer.completion.choices or (Choice(text=answer.completion.text),)
+    choices = yield from _choices(work, step, answer, question)
     found: list[Candidate] = []
-    for choice in sorted(choices, key=lambda c: -(c.logprob or 0.0)):
+    for choice in choices:
         try:
             found.append(_candidate(work, plan, span, choice))
         except EditError as error:
             yield EditRefused(step_id=step.id, error=type(error).__name__, message=str(error))
     limits = work.deps.limits
     return (yield from try_candidates(work, found, by="mini", budget_s=limits.zero_token_s))
+
+
+def _choices(
+    work: Work, step: Step, answer: Answer, question: Ask
+) -> Generator[Event, None, list[Choice]]:
+    """Different answers, likeliest first; the first answer leads, whatever the beam thinks."""
+    first = Choice(text=answer.completion.text)
+    assert answer.route.location is not None
+    beam = work.deps.facts(answer.route.location).beam
+
+    def widened(route: Route) -> Request:
+        return replace(
+            answer.request,
+            id=work.next_request_id(),
+            n=beam,
+            hints=replace(answer.request.hints, beam=beam),
+        )
+
+    more = (yield from ask(work, step.id, question, widened)) if beam else None
+    rest = more.completion.choices if more else ()
+    ranked = [first, *sorted(rest, key=lambda c: -(c.logprob or 0.0))]
+    return list({c.text: c for c in reversed(ranked)}.values())[::-1]
 
 
 def _candidate(work: Work, plan: Plan, span: Span, choice: Choice) -> Candidate:

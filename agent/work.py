@@ -164,6 +164,15 @@ class Work:
                 remedy="raise it with --max-time SECONDS or limits.max_wall_s in the configuration",
             )
 
+    def check_tokens(self) -> None:
+        """Raise when the run's token limit is reached. Called before anything is sent."""
+        totals = self.deps.totals()
+        if totals.tokens_in + totals.tokens_out >= self.deps.limits.max_tokens:
+            raise BudgetExceeded(
+                f"the run's limit of {self.deps.limits.max_tokens:,} tokens is reached",
+                remedy="raise it with --max-tokens N",
+            )
+
     def remaining_s(self) -> float:
         return max(1.0, self.deps.limits.max_wall_s - (self.deps.clock() - self.started))
 

@@ -14,6 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.rule import Rule
 
+SMALL = """Pointsman Mini has 3 million parameters: it seldom finds a repair by itself. This run shows
+that an edit step goes through the engine, with drafts by its MTP head, and into the ledger.
+"""
 GIT = (
     "git",
     "-c",
@@ -38,13 +41,17 @@ def main() -> int:
         console.print(Rule("the issue"))
         console.print((root / "issue.md").read_text(encoding="utf-8"), markup=False)
         code = _agent(console, root, "fix", "--issue", "issue.md")
-        _agent(console, root, "ledger")
         console.print(Rule("git diff"))
         console.print(_git(root, "diff"), markup=False)
         _agent(console, root, "undo")
         left = _git(root, "status", "--porcelain")
         console.print(f"after undo: {'the tree is as it was' if not left else left}")
-    return code or (1 if left else 0)
+        console.print(Rule("the same by the shipped model alone"))
+        console.print(SMALL)
+        _agent(console, root, "fix", "--issue", "issue.md", "--no-zero-token", "--dry-run")
+        ledger = _agent(console, root, "ledger")
+        _agent(console, root, "models", "stop")
+    return code or ledger or (1 if left else 0)
 
 
 def _agent(console: Console, root: Path, *args: str) -> int:
