@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import PurePath
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import App, ComposeResult
@@ -19,20 +19,21 @@ from textual.message import Message
 from textual.theme import Theme
 from textual.widgets import Footer
 
-from agent import events as ev
 from agent.errors import PointsmanError
 from agent.sanitize import one_line
 from agent.tui.commands import Ask, Command, named, parse
-from agent.tui.conversation import Answer, Conversation, Folding, Verdict
+from agent.tui.conversation import Answer, Conversation, Folding
 from agent.tui.items import Item, Offer, Output, Say, Sheet
 from agent.tui.plan import PlanPane
 from agent.tui.prompt import Input, Prompt
 from agent.tui.pump import batched
-from agent.tui.review import Accepted, ReviewScreen
 from agent.tui.session import Session
 from agent.tui.status import Banner, Meter, Stage, Title
 from agent.tui.testpane import TestPane
-from agent.types import StepKind
+from agent.tui.transcript import Transcript
+
+if TYPE_CHECKING:
+    from agent.tui.review import Accepted
 
 __all__ = ["ChatApp"]
 
@@ -109,11 +110,8 @@ class ChatApp(App[int]):
         self.words = session.setup.words
         self._queue: deque[Ask] = deque()
         self._job: Ask | None = None
+        self._shown = session.settings
         self._leaving = False
-        self._answer: Answer | None = None
-        self._kinds: dict[str, StepKind] = {}
-        self._route = ""
-        self._tally = self.words.tally()
         self._ours: dict[str, Callable[[], object]] = {
             "help": self.action_help,
             "quit": self.action_quit,
@@ -129,6 +127,8 @@ class ChatApp(App[int]):
         self.plan, self.tests = PlanPane(), TestPane()
         self.stage, self.meter = Stage(self.words), Meter(self.words)
         self.prompt = Prompt()
+        panes = (self.plan, self.tests, self.stage, self.meter)
+        self.transcript = Transcript(self.words, self.talk, panes)
         yield self.heading
         yield self.banner
         with Horizontal():
@@ -146,7 +146,7 @@ class ChatApp(App[int]):
         self.register_theme(THEME)
         self.theme = "textual-ansi" if self.no_color else "pointsman"
         settings = self.session.settings
-        self.heading.tell(self.session.start.name, "")
+        self.heading.tell(self.session.start.name, "", local_only=settings.local_only)
         self.banner.set_class(settings.unsandboxed, "-on")
         self.meter.budget(settings.max_cost_usd_micro)
         self.talk.lines(WELCOME)
@@ -161,7 +161,8 @@ class ChatApp(App[int]):
 
     @work(thread=True, group="aside", exit_on_error=False)
     def _introduce(self) -> None:
-        """What needs git and a probe of the sandbox comes after the first paint."""
+        """What needs git and a probe of the sandbox comes after the first paint, and again when
+        settings changed."""
         try:
             repo = self.session.app.repo
             branch = repo.branch() or (repo.head() or "no commit yet")[:10]
@@ -172,7 +173,8 @@ class ChatApp(App[int]):
         except PointsmanError as error:
             self.post_message(self.Came(_error(error)))
             return
-        self.call_from_thread(self.heading.tell, name, where)
+        local_only = self.session.settings.local_only
+        self.call_from_thread(self.heading.tell, name, where, local_only=local_only)
 
     # ------------------------------------------------------------------ jobs
 
@@ -202,6 +204,7 @@ class ChatApp(App[int]):
         self.session.stop.clear()
         self.stage.queued = len(self._queue)
         self.stage.begin(ask.name or ask.kind)
+        self.refresh_bindings()
         self._work(ask)
 
     @work(thread=True, group="job", exit_on_error=False)
@@ -226,8 +229,14 @@ class ChatApp(App[int]):
             self.post_message(self.Came(Say(label="error", text=what, style="red")))
 
     async def on_chat_app_ended(self) -> None:
-        await self._close_answer()
+        await self.transcript.close()
+        settings = self.session.settings
+        if settings is not self._shown:
+            self._shown = settings
+            self.meter.budget(settings.max_cost_usd_micro)
+            self._introduce()
         self._job = None
+        self.refresh_bindings()
         self.stage.rest()
         if self._leaving:
             self.exit(0)
@@ -248,46 +257,7 @@ class ChatApp(App[int]):
             case Sheet():
                 self._sheet(item)
             case _:
-                await self._event(item)
-
-    async def _event(self, event: ev.Event) -> None:
-        for pane in (self.plan, self.tests, self.stage, self.meter):
-            pane.take(event)
-        match event:
-            case ev.RunStarted():
-                self._tally = self.words.tally()
-            case ev.Routed():
-                self._kinds[event.step_id] = event.step_kind
-            case ev.RequestStarted():
-                self._route = f"{event.route.location} {event.route.model or ''}"
-            case ev.TextDelta():
-                await self._stream(event)
-            case ev.RequestFinished() | ev.RunFinished():
-                await self._close_answer()
-            case _:
-                pass
-        self._tally.add(event)
-        self.talk.lines(self.words.lines(event))
-        if isinstance(event, ev.RunFinished):
-            await self._finished(event)
-
-    async def _stream(self, event: ev.TextDelta) -> None:
-        if self._answer is None:
-            kind = self._kinds.get(event.step_id, "chat")
-            self._answer = Answer(f"{kind} · {self._route}", prose=kind == "chat")
-            await self.talk.show(self._answer)
-        await self._answer.write(event.text)
-
-    async def _close_answer(self) -> None:
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            await answer.finish()
-
-    async def _finished(self, event: ev.RunFinished) -> None:
-        outcome = event.outcome
-        following = "" if outcome.diff else (outcome.next_command or "")
-        rows = self.words.closing(event, self._tally)
-        await self.talk.show(Verdict(outcome.verdict, rows, one_line(following, 300)))
+                await self.transcript.take(item)
 
     # ------------------------------------------------------------------ screens
 
@@ -296,9 +266,14 @@ class ChatApp(App[int]):
         if self.input.text or len(self.screen_stack) > 1:
             self._say("review", "a patch is ready: F4 or /diff opens the review")
             return
+        self._review(offer)
+
+    def _review(self, offer: Offer) -> None:
+        from agent.tui.review import ReviewScreen
+
         self.push_screen(ReviewScreen(offer), self._reviewed)
 
-    def _reviewed(self, accepted: Accepted | None) -> None:
+    def _reviewed(self, accepted: "Accepted | None") -> None:
         if accepted is None:
             self._say("review", "nothing was written", "F4 or /diff opens the review again")
             return
@@ -322,6 +297,14 @@ class ChatApp(App[int]):
             self.submit(f"/{command.name}")
 
     # ------------------------------------------------------------------ keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that do nothing now are not in the footer."""
+        if action in ("side", "fold", "review") and len(self.screen_stack) > 1:
+            return False
+        if action == "interrupt":
+            return self._job is not None
+        return super().check_action(action, parameters)
 
     def action_interrupt(self) -> None:
         """Ends the run at once: the loop looks at the token between and during its actions."""
@@ -360,7 +343,7 @@ class ChatApp(App[int]):
 
     def action_review(self) -> None:
         if self.session.offer is not None:
-            self.push_screen(ReviewScreen(self.session.offer), self._reviewed)
+            self._review(self.session.offer)
         else:
             self.submit("/diff")
 

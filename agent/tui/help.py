@@ -62,6 +62,6 @@ def _text() -> Text:
         if title:
             text.append(f"{chr(10) if text else ''}{title}\n", "bold underline")
         for name, what in rows:
-            text.append(f"  {name:<20}", "bold cyan")
+            text.append(f"  {name:<22}", "bold cyan")
             text.append(f"{what}\n")
     return text

@@ -20,7 +20,7 @@ MARKS = {
     "failed": ("✘", "red"),
     "refused": ("✘", "red"),
     "skipped": ("–", "yellow"),
-    "not needed": ("–", "dim"),
+    "stopped": ("–", "yellow"),
 }
 
 
@@ -64,7 +64,7 @@ class PlanPane(Static):
             case ev.StepFinished():
                 self._note(event.step_id, status=event.status, reason=event.reason)
             case ev.RunFinished():
-                self._ended = True
+                self._end = "done" if event.outcome.verdict == "verified" else "stopped"
             case _:
                 return
         self._draw()
@@ -73,7 +73,7 @@ class PlanPane(Static):
         self._rows: dict[str, Row] = {}
         self._seen: list[str] = []
         self._made_by = ""
-        self._ended = False
+        self._end = ""
 
     def _phase(self, name: str) -> None:
         if name in STAGES and name not in self._seen:
@@ -102,10 +102,12 @@ class PlanPane(Static):
     def _draw_stages(self, text: Text) -> None:
         for number, name in enumerate(self._seen):
             last = number == len(self._seen) - 1
-            mark, style = MARKS["running" if last and not self._ended else "done"]
+            status = (self._end or "running") if last else "done"
+            mark, style = MARKS[status]
             text.append("\n" if number else "")
-            text.append(f"{mark} {NAMES.get(name, name)}", style)
-        if self._ended:
+            stopped = " · ended here" if status == "stopped" else ""
+            text.append(f"{mark} {NAMES.get(name, name)}{stopped}", style)
+        if self._end == "done":
             text.append("\nno plan was needed", "dim")
 
     def _draw_steps(self, text: Text) -> None:

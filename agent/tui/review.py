@@ -40,7 +40,7 @@ class ReviewScreen(Screen[Accepted | None]):
         Binding("u", "decide('undecided')", "Undecide", show=False),
         Binding("j,down,n", "move(1)", "Next", key_display="↓"),
         Binding("k,up,p", "move(-1)", "Previous", show=False),
-        Binding("s", "shape", "Side by side"),
+        Binding("s", "shape", "Split"),
         Binding("enter", "apply", "Apply"),
         Binding("escape,q", "leave", "Leave"),
         Binding("space", "page(1)", show=False),

@@ -18,8 +18,10 @@ PLACES = (("local", "local"), ("onprem", "on-prem"), ("frontier", "frontier"))
 class Title(Static):
     """What this is, and on which repository."""
 
-    def tell(self, repository: str, where: str) -> None:
+    def tell(self, repository: str, where: str, *, local_only: bool) -> None:
         text = Text.assemble((" Pointsman ", "bold reverse"))
+        if local_only:
+            text.append(" LOCAL ONLY ", "bold underline")
         text.append_text(plain(f" {one_line(repository, 50)}", "bold"))
         text.append_text(plain(f"  {one_line(where, 120)}", "dim"))
         self.update(text)

@@ -1,0 +1,73 @@
+"""A run's events on the screen: each pane takes what concerns it, the conversation the rest."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from agent import events as ev
+from agent.sanitize import one_line
+from agent.tui.conversation import Answer, Conversation, Verdict
+from agent.tui.words import Words
+from agent.types import StepKind
+
+__all__ = ["Pane", "Transcript"]
+
+
+class Pane(Protocol):
+    """Draws what it knows; `take` ignores events that say nothing to it."""
+
+    def take(self, event: ev.Event) -> None: ...
+
+
+class Transcript:
+    """Fed with events in order, from one run after the other."""
+
+    def __init__(self, words: Words, talk: Conversation, panes: Sequence[Pane]) -> None:
+        self._words = words
+        self._talk = talk
+        self._panes = panes
+        self._answer: Answer | None = None
+        self._kinds: dict[str, StepKind] = {}
+        self._route = ""
+        self._tally = words.tally()
+
+    async def take(self, event: ev.Event) -> None:
+        for pane in self._panes:
+            pane.take(event)
+        match event:
+            case ev.RunStarted():
+                self._tally = self._words.tally()
+            case ev.Routed():
+                self._kinds[event.step_id] = event.step_kind
+            case ev.RequestStarted():
+                self._route = f"{event.route.location} {event.route.model or ''}"
+            case ev.TextDelta():
+                await self._stream(event)
+            case ev.RequestFinished() | ev.RunFinished():
+                await self.close()
+            case _:
+                pass
+        self._tally.add(event)
+        self._talk.lines(self._words.lines(event))
+        if isinstance(event, ev.RunFinished):
+            await self._finished(event)
+
+    async def close(self) -> None:
+        """The answer that streams, if any, is complete."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            await answer.finish()
+
+    async def _stream(self, event: ev.TextDelta) -> None:
+        if self._answer is None:
+            kind = self._kinds.get(event.step_id, "chat")
+            self._answer = Answer(f"{kind} · {self._route}", prose=kind == "chat")
+            await self._talk.show(self._answer)
+        await self._answer.write(event.text)
+
+    async def _finished(self, event: ev.RunFinished) -> None:
+        outcome = event.outcome
+        # With a patch the review follows; otherwise say what to type here, not in a shell.
+        following = "" if outcome.diff else (outcome.next_command or "")
+        following = following.replace("agent resume", "/resume").replace("agent diff", "/diff")
+        rows = self._words.closing(event, self._tally)
+        await self._talk.show(Verdict(outcome.verdict, rows, one_line(following, 300)))

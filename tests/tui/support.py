@@ -1,0 +1,82 @@
+"""A tiny repository, the TUI on it, and how to look at its screen."""
+
+import argparse
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from textual.app import App
+from textual.pilot import Pilot
+
+from agent.cli.chat import setup_for
+from agent.tui.app import ChatApp
+from agent.tui.session import Session
+from tests.agent.repos import git
+
+BUGGY = '''\
+def remaining(total, used):
+    """What is left of a total."""
+    return total + used
+'''
+RIGHT = BUGGY.replace("total + used", "total - used")
+TESTS = """\
+from budget import remaining
+
+
+def test_remaining():
+    assert remaining(10, 4) == 6
+    assert remaining(9, 2) == 7
+
+
+def test_nothing_used():
+    assert remaining(10, 0) == 10
+"""
+ISSUE = "remaining(10, 4) gives 14"
+CANDIDATES = 10
+"""The repair is among the first; trying all 150 would only cost time here."""
+
+
+def budget(root: Path) -> Path:
+    """A committed repository whose only bug is a wrong operator."""
+    root.mkdir(parents=True)
+    (root / "budget.py").write_text(BUGGY)
+    (root / "test_budget.py").write_text(TESTS)
+    (root / "pyproject.toml").write_text('[tool.pytest.ini_options]\ntestpaths = ["."]\n')
+    git(root, "init", "--quiet")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "-m", "budget")
+    return root
+
+
+def session(root: Path, **flags: Any) -> Session:
+    """As `agent chat` opens it, with settings as flags."""
+    chosen = {"local_model": "none", "zero_token_candidates": CANDIDATES, **flags}
+    return Session(setup_for(argparse.Namespace(directory=None, **chosen), root), root)
+
+
+def chat(root: Path, **flags: Any) -> ChatApp:
+    return ChatApp(session(root, **flags))
+
+
+def screen(app: App[Any]) -> str:
+    """What the terminal would show now, row by row."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join(strip.text for strip in strips)
+
+
+async def until(pilot: Pilot[Any], ready: Callable[[], bool], timeout_s: float = 40.0) -> None:
+    """Wait for the screen to get somewhere; the screen is shown when it does not."""
+    end = asyncio.get_running_loop().time() + timeout_s
+    while not ready():
+        if asyncio.get_running_loop().time() > end:
+            raise AssertionError(screen(pilot.app))
+        await pilot.pause(0.05)
+
+
+async def say(pilot: Pilot[Any], text: str) -> None:
+    """Type a line and send it."""
+    pilot.app.screen.set_focus(pilot.app.input)  # type: ignore[attr-defined]
+    for char in text:
+        await pilot.press({"\n": "ctrl+j"}.get(char, char))
+    await pilot.press("enter")

@@ -1,0 +1,205 @@
+"""Whole sessions through Pilot: real git, real sandbox, real pytest, real journal."""
+
+import json
+
+import pytest
+
+from agent.tui.review import ReviewScreen
+from tests.agent.repos import FIXED, PACKAGE, shop, snapshot
+from tests.loopback import dialects, serve
+from tests.tui.support import BUGGY, ISSUE, RIGHT, budget, chat, say, screen, until
+
+SIZE = (100, 40)
+
+
+def reviewing(app):
+    return lambda: isinstance(app.screen, ReviewScreen) and "undecided" in screen(app)
+
+
+async def test_fix_reject_accept_apply_undo_redo(tmp_path):
+    root = budget(tmp_path / "budget")
+    before = snapshot(root)
+    app = chat(root)
+    async with app.run_test(size=SIZE) as pilot:
+        await say(pilot, f"/fix {ISSUE}")
+        await until(pilot, reviewing(app))
+        assert "✔ verified" in screen(app)
+        assert "-     return total + used" in screen(app)
+        assert snapshot(root) == before, "a run of the TUI writes nothing by itself"
+
+        await pilot.press("r", "enter")
+        assert "nothing is accepted" in screen(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "nothing was written" in screen(app))
+        assert snapshot(root) == before
+
+        await pilot.press("f4")
+        await until(pilot, reviewing(app))
+        await pilot.press("enter")
+        assert "1 hunk undecided" in screen(app)
+        await pilot.press("a", "enter")
+        await until(pilot, lambda: "applied: budget.py (1 of 1 hunk)" in screen(app))
+        assert (root / "budget.py").read_text() == RIGHT
+        assert {**snapshot(root), "budget.py": BUGGY.encode()} == before
+
+        await say(pilot, "/undo")
+        await until(pilot, lambda: "took back: budget.py" in screen(app))
+        assert snapshot(root) == before
+        await say(pilot, "/redo")
+        await until(pilot, lambda: "applied again: budget.py" in screen(app))
+        assert (root / "budget.py").read_text() == RIGHT
+
+
+PLAN = json.dumps(
+    {
+        "summary": "clamp returns the wrong bound",
+        "steps": [
+            {"kind": "edit", "goal": "return high", "files": ["shop.py"], "symbols": ["clamp"]}
+        ],
+    }
+)
+
+
+def blocks(*pairs: tuple[str, str]) -> str:
+    return "\n".join(
+        f"shop.py\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n" for old, new in pairs
+    )
+
+
+async def test_part_of_a_verified_patch_is_byte_exact_and_said_to_be_untested(tmp_path):
+    """A model's answer of two hunks: the second alone is applied, and undone."""
+    root = shop(tmp_path / "shop")
+    before = snapshot(root)
+    answer = blocks(
+        ("    if value > high:\n        return low", "    if value > high:\n        return high"),
+        ('"""The price after', '"""The price of a thing after'),
+    )
+    with serve([dialects.openai(PLAN), dialects.openai(answer)]) as onprem:
+        app = chat(root, zero_token=False, onprem_url=onprem.url, onprem_model="coder")
+        async with app.run_test(size=SIZE) as pilot:
+            await say(pilot, "/fix clamp(12, 1, 9) gives 1")
+            await until(pilot, reviewing(app))
+            assert "1 file, 2 hunks" in screen(app)
+            await pilot.press("r", "a", "enter")
+            await until(pilot, lambda: "applied: shop.py (1 of 2 hunks)" in screen(app))
+            assert "the tests verified the whole, not this part" in " ".join(screen(app).split())
+            text = (root / "shop.py").read_text()
+            assert text == PACKAGE.replace("The price after", "The price of a thing after")
+            assert "frontier" not in app.plan.render().plain  # type: ignore[union-attr]
+            assert "✔ 1. edit · done" in str(app.plan.render())
+            assert "onprem · coder" in str(app.plan.render())
+            assert "on-prem 0" not in str(app.meter.render())
+            await say(pilot, "/undo")
+            await until(pilot, lambda: "took back: shop.py" in screen(app))
+            assert snapshot(root) == before
+
+            await say(pilot, "/diff")
+            await until(pilot, reviewing(app))
+            await pilot.press("A", "enter")
+            await until(pilot, lambda: "applied: shop.py (2 of 2 hunks)" in screen(app))
+            whole = FIXED.replace("The price after", "The price of a thing after")
+            assert (root / "shop.py").read_text() == whole
+
+
+async def test_a_file_changed_meanwhile_is_kept(tmp_path):
+    root = budget(tmp_path / "budget")
+    app = chat(root)
+    async with app.run_test(size=SIZE) as pilot:
+        await say(pilot, f"/fix {ISSUE}")
+        await until(pilot, reviewing(app))
+        (root / "budget.py").write_text(BUGGY + "MINE = 1\n")
+        await pilot.press("a", "enter")
+        await until(pilot, lambda: "changed since it was read" in screen(app))
+        assert (root / "budget.py").read_text() == BUGGY + "MINE = 1\n"
+        assert app.session.offer is not None, "the patch can still be looked at"
+
+
+async def test_escape_stops_queued_messages_wait_and_typing_is_not_disturbed(tmp_path):
+    root = budget(tmp_path / "budget")
+    before = snapshot(root)
+    app = chat(root)
+    async with app.run_test(size=SIZE) as pilot:
+        await say(pilot, f"/fix {ISSUE}")
+        await say(pilot, "/search remaining")
+        await until(pilot, lambda: "starts when /fix has ended" in screen(app))
+        assert "1 queued" in screen(app)
+        await pilot.press("escape")
+        assert app.session.stop.is_set()
+        await until(pilot, lambda: "not solved" in screen(app) and app._job is None)
+        assert "/resume " in screen(app)
+        assert snapshot(root) == before
+        await pilot.press("up")
+        assert app.input.text == "/search remaining"
+        await pilot.press("enter")
+        await until(pilot, lambda: "budget.py:1  remaining" in screen(app))
+
+        await say(pilot, "/resume")
+        await pilot.press(*"and a")  # somebody types while the patch arrives
+        await until(pilot, lambda: "a patch is ready" in screen(app))
+        assert app.input.text == "and a"
+        assert not isinstance(app.screen, ReviewScreen)
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("hello there", "free conversation needs a model"),
+        ("/nope", "there is no command /nope"),
+        ("/fix", "say what about"),
+        ("/undo", "nothing to undo"),
+        ("/resume", "no run was interrupted"),
+        ("/diff", "no run here yet"),
+        ("/map", "def remaining(total, used)"),
+        ("!echo $((6 * 7)); touch .git/planted", "42"),
+        ("/model", "the zero-token stage works without"),
+        ("/model nosuchmodel", "is not installed"),
+        ("/budget 0.25", "a run may cost $0.25"),
+        ("/budget lots", "expected an amount of dollars"),
+        ("/local-only", "nothing leaves this machine"),
+        ("/runs", "no run of this repository yet"),
+        ("/cost", "no model was asked yet"),
+        ("?", "Ctrl+J"),
+    ],
+)
+async def test_what_is_typed_gets_one_clear_answer(tmp_path, typed, shown):
+    root = budget(tmp_path / "budget")
+    before = snapshot(root)
+    app = chat(root)
+    async with app.run_test(size=(110, 40)) as pilot:
+        await say(pilot, typed)
+        await until(pilot, lambda: shown in screen(app))
+        await until(pilot, lambda: app._job is None)
+    assert snapshot(root) == before
+    if typed.startswith("/budget 0"):
+        assert app.session.settings.max_cost_usd_micro == 250_000
+        assert "of $0.25" in str(app.meter.render())
+
+
+async def test_several_lines_history_completion_and_palette(tmp_path):
+    app = chat(budget(tmp_path / "budget"))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(*"/loc")
+        assert "nothing leaves this machine" in screen(app)
+        await pilot.press("tab")
+        assert app.input.text == "/local-only "
+        app.input.load_text("")
+        await say(pilot, "first\nsecond")
+        await until(pilot, lambda: "second" in screen(app) and app._job is None)
+        await pilot.press(*"draft", "up")
+        assert app.input.text == "first\nsecond"
+        await pilot.press("up", "down", "down")
+        assert app.input.text == "draft"
+        app.input.load_text("")
+        await pilot.press("ctrl+p")
+        await pilot.press(*"ledger")
+        await until(pilot, lambda: "/cost" in screen(app))
+
+
+async def test_banner_stays_while_unsandboxed(tmp_path):
+    app = chat(budget(tmp_path / "budget"), unsandboxed=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        assert "UNSANDBOXED" in screen(app)
+        await say(pilot, "/clear")
+        await until(pilot, lambda: "Say what is wrong" not in screen(app))
+        assert "UNSANDBOXED" in screen(app)
