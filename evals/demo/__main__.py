@@ -14,8 +14,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.rule import Rule
 
-SMALL = """Pointsman Mini has 3 million parameters: it seldom finds a repair by itself. This run shows
-that an edit step goes through the engine, with drafts by its MTP head, and into the ledger.
+SMALL = """Pointsman Mini has 3 million parameters: it seldom finds a repair by itself. This run
+shows that an edit step goes through the engine, with drafts by its MTP head, and into the ledger.
 """
 GIT = (
     "git",
