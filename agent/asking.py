@@ -49,6 +49,8 @@ def ask(
         if strict != question.privacy:  # the code it needs is more private than the files named
             question = replace(question, privacy=strict)
             continue
+        strategy = work.deps.facts(route.location).strategy
+        request = replace(request, hints=replace(request.hints, strategy=strategy))
         answer = yield from _send(work, step_id, request, route)
         if answer is not None:
             return answer

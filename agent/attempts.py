@@ -95,6 +95,7 @@ def _attempt(
     else:
         result = yield from _try_patch(work, plan, step, answer)
     if result.status == "failed":
+        work.last_failure = result.told
         tried.append(Attempt(answer=answer.completion.text, result=result.told))
         failures.append((answer.completion.location, 1))
     return result

@@ -57,7 +57,7 @@ def not_solved(work: Work, reason: str) -> Outcome:
         diff="",
         exit_code=1,
         evidence=tuple(work.notes),
-        next_command="agent doctor" if work.unserved else f"agent diff {work.deps.run_id}",
+        next_command="agent models fit" if work.unserved else f"agent diff {work.deps.run_id}",
     )
 
 

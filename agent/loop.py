@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from agent import attempts, diagnose, finish, planning, reproducing, zero
 from agent.errors import BudgetExceeded, Cancelled, PointsmanError
 from agent.events import Event, RunFinished, RunStarted, Spent
-from agent.types import Outcome, Task
+from agent.types import Outcome, Step, Task
 from agent.work import Deps, Work
 
 VERSION = "1"
@@ -73,8 +73,16 @@ def _flow(work: Work) -> Generator[Event, None, Outcome]:
     for step in plan.steps[: work.deps.limits.max_steps]:
         done = yield from attempts.carry_out(work, plan, step)
         if not done:
-            return finish.not_solved(work, f"step {step.id} ({step.kind}) was not carried out")
+            return finish.not_solved(work, _why_not(work, step))
     return (yield from finish.verify(work, by="model"))
+
+
+def _why_not(work: Work, step: Step) -> str:
+    """Why a step was given up, in the words of the last thing that went wrong."""
+    last = work.last_failure.splitlines()[0] if work.last_failure else ""
+    if last and work.unserved:
+        return f"{last}; nothing else may or can try ({step.kind} steps)"
+    return last or work.unserved or f"the {step.kind} step was not carried out"
 
 
 def _stopped(error: PointsmanError, work: Work | None) -> Outcome:

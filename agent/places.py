@@ -94,6 +94,7 @@ class Places:
             window=provider.context_window,
             edit_format=edit_format,
             beam=BEAM if edit_format == "line" else 0,
+            strategy=self._settings.local_strategy,
         )
 
     def places(self) -> tuple["Place", ...]:

@@ -70,11 +70,15 @@ def best(
     span = functions(work, step)[_turn(answer, work, step)]
     choices = yield from _choices(work, step, answer, question)
     found: list[Candidate] = []
+    refused: list[EditError] = []
     for choice in choices:
         try:
             found.append(_candidate(work, plan, span, choice))
         except EditError as error:
-            yield EditRefused(step_id=step.id, error=type(error).__name__, message=str(error))
+            refused.append(error)
+    if refused and not found:  # a few bad ones among sixteen are the rule, not news
+        first = refused[0]
+        yield EditRefused(step_id=step.id, error=type(first).__name__, message=str(first))
     limits = work.deps.limits
     return (yield from try_candidates(work, found, by="mini", budget_s=limits.zero_token_s))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from agent.config import Strategy
 from agent.errors import BudgetExceeded, Cancelled
 from agent.types import (
     CancelToken,
@@ -71,6 +72,8 @@ class ModelFacts:
     window: int
     edit_format: EditFormatName
     beam: int = 0
+    strategy: Strategy = "auto"
+    """How the user wants it decoded; engines other than ours do as they do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +145,8 @@ class Work:
     """Where an escalation went: later steps stay there."""
     down: set[Location] = field(default_factory=set)
     """Locations that failed in this run."""
+    last_failure: str = ""
+    """What the last failed attempt was told."""
     unserved: str = ""
     """Why the router had no location for a step."""
     rivals: int = 0

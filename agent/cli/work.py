@@ -100,6 +100,10 @@ def add_place_options(parser: Parser) -> None:
         help="never use the paid API",
     )  # fmt: skip
     where.add_argument("--frontier-model", metavar="MODEL", help="model of the paid API")
+    where.add_argument(
+        "--strategy", metavar="S", dest="local_strategy",
+        help="local decoding: auto, plain, mtp, copy, combined",
+    )  # fmt: skip
     where.add_argument("--local-model", metavar="MODEL", help="mini, a name, a GGUF path, or none")
 
 

@@ -253,7 +253,7 @@ def test_with_nothing_that_can_edit_it_says_what_to_add(tmp_path):
     root = shop(tmp_path / "shop")
     seen = fix(app(root))
     assert outcome(seen).exit_code == 1
-    assert outcome(seen).next_command == "agent doctor"
+    assert outcome(seen).next_command == "agent models fit"
     assert (root / "shop.py").read_text() == PACKAGE
 
 

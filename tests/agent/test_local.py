@@ -9,7 +9,7 @@ from tests.agent.repos import shop, snapshot
 def test_an_edit_step_by_the_shipped_model_with_mtp_is_on_the_ledger(tmp_path):
     root = shop(tmp_path / "shop")
     before = snapshot(root)
-    app = open_app(config.load({"zero_token": False}, {}, root), root)
+    app = open_app(config.load({"zero_token": False, "local_strategy": "mtp"}, {}, root), root)
     task = Task(goal="fix", text="clamp(12, 1, 9) gives 1", root=root, dry_run=True)
     seen = list(app.run(task))
     rows = app.ledger.rows(run_id=seen[0].run_id)
