@@ -1,0 +1,87 @@
+"""Fresh trees: what an agent may see, and what its patch is graded in.
+
+The agent gets one repository with one commit, no remote, no reflog and no object that is not in
+that commit: the fix cannot be read from history. Hidden tests are not in it.
+"""
+
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from agent.errors import ConfigError
+from evals.datasets.hide import hide_tests
+from evals.datasets.instance import Instance
+
+__all__ = ["agent_repository", "grading_tree"]
+
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", "__pycache__", ".pytest_cache", "*.egg-info", ".hypothesis"
+)
+WHEN = "2000-01-01T00:00:00Z"
+"""The same tree is the same commit, whoever makes it and whenever."""
+SETTINGS = (
+    *("-c", "user.name=evals", "-c", "user.email=evals@localhost"),
+    *("-c", "core.logAllRefUpdates=false", "-c", "core.autocrlf=false"),
+    *("-c", "commit.gpgsign=false", "-c", "gc.auto=0", "-c", "init.defaultBranch=main"),
+)
+
+
+def agent_repository(instance: Instance, target: Path) -> None:
+    """The repository the agent works in. `target` must not exist."""
+    grading_tree(instance, target)
+    if not instance.tests_visible:
+        hide_tests(target, instance.hidden_tests or instance.FAIL_TO_PASS)
+    _git(target, "init", "--quiet", "--template=")
+    _git(target, "add", "--all", "--force")
+    _git(target, "commit", "--quiet", "--no-verify", "-m", instance.instance_id)
+
+
+def grading_tree(instance: Instance, target: Path) -> None:
+    """The tree at the base commit with all of its tests, and no git."""
+    if instance.source_dir:
+        source = Path(instance.source_dir)
+        if not source.is_dir():
+            raise ConfigError(f"{instance.instance_id}: there is no directory {source}")
+        shutil.copytree(source, target, symlinks=True, ignore=LEFT_OUT)
+    elif instance.source_bundle:
+        _from_bundle(instance, target)
+    else:
+        raise ConfigError(
+            f"{instance.instance_id}: the row has no source",
+            remedy="add source_dir (a tree at base_commit) or source_bundle (a git bundle)",
+        )
+
+
+def _from_bundle(instance: Instance, target: Path) -> None:
+    """The files of `base_commit`, by way of an archive: no object of another commit comes along."""
+    bundle = Path(instance.source_bundle)
+    if not bundle.is_file():
+        raise ConfigError(f"{instance.instance_id}: there is no bundle {bundle}")
+    with tempfile.TemporaryDirectory(prefix="pointsman-bundle-") as scratch:
+        place = Path(scratch)
+        _git(place, "clone", "--quiet", "--bare", str(bundle.resolve()), "clone")
+        tar = place / "tree.tar"
+        _git(place / "clone", "archive", "-o", str(tar), instance.base_commit)
+        target.mkdir()
+        with tarfile.open(tar) as archive:
+            archive.extractall(target, filter="tar")
+
+
+def _git(where: Path, *args: str) -> None:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    env = {
+        **clean,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_DATE": WHEN,
+        "GIT_COMMITTER_DATE": WHEN,
+        "GIT_CEILING_DIRECTORIES": str(where.parent),
+    }
+    done = subprocess.run(
+        ["git", *SETTINGS, *args], cwd=where, env=env, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ConfigError(f"git {args[0]} failed in {where}: {done.stderr.strip()[-300:]}")

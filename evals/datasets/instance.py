@@ -1,0 +1,146 @@
+"""An instance: SWE-bench's row, and what we need besides to run it without Docker.
+
+Field names are the official ones, so that rows pass through unchanged.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from agent.errors import ConfigError
+
+__all__ = ["Instance", "from_row", "load_instances"]
+
+TUPLES = ("FAIL_TO_PASS", "PASS_TO_PASS", "test_files", "requires", "pythonpath", "hidden_tests")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One task. `source_dir` holds the tree at the base commit with all of its tests."""
+
+    instance_id: str
+    repo: str
+    base_commit: str
+    patch: str
+    """The gold patch; never shown to an agent."""
+    test_patch: str
+    problem_statement: str
+    FAIL_TO_PASS: tuple[str, ...]
+    PASS_TO_PASS: tuple[str, ...]
+    hints_text: str = ""
+    created_at: str = ""
+    version: str = ""
+    environment_setup_commit: str = ""
+    # Ours.
+    test_cmd: str = "python -m pytest"
+    test_files: tuple[str, ...] = ()
+    """Restored before grading, besides what looks like a test."""
+    requires: tuple[str, ...] = ()
+    """Distributions the tests need besides pytest."""
+    pythonpath: tuple[str, ...] = ()
+    source_dir: str = ""
+    source_bundle: str = ""
+    """A git bundle that holds `base_commit`."""
+    tests_visible: bool = True
+    hidden_tests: tuple[str, ...] = ()
+    """Ids whose functions are taken out of the agent's tree; empty with hidden tests: those of
+    FAIL_TO_PASS."""
+    stratum: str = ""
+
+
+def from_row(row: Mapping[str, Any], *, where: str) -> Instance:
+    """A parsed row as an Instance. Unknown fields are ignored: rows of newer datasets have more.
+
+    Raises ConfigError naming the place and the field.
+    """
+    if not isinstance(row, Mapping):
+        raise ConfigError(f"{where}: a row must be an object, not {type(row).__name__}")
+    values: dict[str, Any] = {}
+    for field in fields(Instance):
+        needed = field.default is MISSING
+        value = row.get(field.name)
+        if value is None:
+            if needed:
+                raise ConfigError(f"{where}: the field {field.name!r} is missing")
+            continue
+        values[field.name] = _value(field.name, value, where)
+    instance = Instance(**values)
+    if not instance.instance_id or "/" in instance.instance_id or instance.instance_id[0] == ".":
+        raise ConfigError(f"{where}: instance_id {instance.instance_id!r} cannot name a directory")
+    if not instance.FAIL_TO_PASS:
+        raise ConfigError(f"{where}: FAIL_TO_PASS of {instance.instance_id} is empty")
+    return instance
+
+
+def _value(name: str, value: object, where: str) -> object:
+    if name in TUPLES:
+        return _list(name, value, where)
+    if name == "tests_visible":
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where}: {name} must be true or false")
+        return value
+    if not isinstance(value, str):
+        raise ConfigError(f"{where}: {name} must be a string, not {type(value).__name__}")
+    return value
+
+
+def _list(name: str, value: object, where: str) -> tuple[str, ...]:
+    """A list of strings, or one written as a JSON string, as the official sets have it."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{where}: {name} is no JSON list: {error}") from error
+    if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+        raise ConfigError(f"{where}: {name} must be a list of strings")
+    return tuple(value)
+
+
+def load_instances(path: Path) -> tuple[Instance, ...]:
+    """Rows of a `.jsonl` file, or of a `.json` file that holds a list.
+
+    Relative `source_dir` and `source_bundle` are relative to the file. Raises ConfigError with
+    file and line for broken rows and for an id that occurs twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    found: dict[str, Instance] = {}
+    for where, row in _rows(path, text):
+        instance = from_row(_rooted(row, path.parent), where=where)
+        if instance.instance_id in found:
+            raise ConfigError(f"{where}: instance_id {instance.instance_id} occurs twice")
+        found[instance.instance_id] = instance
+    if not found:
+        raise ConfigError(f"{path}: there are no rows")
+    return tuple(found.values())
+
+
+def _rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
+    if path.suffix == ".json":
+        rows = _json(text, str(path))
+        if not isinstance(rows, list):
+            raise ConfigError(f"{path}: expected a list of rows")
+        yield from ((f"{path}: row {n}", row) for n, row in enumerate(rows, 1))
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            where = f"{path}:{number}"
+            yield where, _json(line, where)
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{where}: broken JSON: {error}") from error
+
+
+def _rooted(row: Any, base: Path) -> Any:
+    if not isinstance(row, dict):
+        return row
+    paths = {k: str(base / row[k]) for k in ("source_dir", "source_bundle") if row.get(k)}
+    return {**row, **paths}

@@ -1,0 +1,169 @@
+"""Running the tests a patch is graded by, in a fresh tree and in a sandbox.
+
+Changes to tests and to what configures them are taken out of the patch first. Two tests that must
+fail run along: where they pass, the patch has tampered with the runner.
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from evals.checkout import grading_tree
+from evals.datasets.instance import Instance
+from evals.datasets.sources import environment
+from evals.grade import Grade, grade, is_test_file, statuses
+from tools.errors import EditError, PointsmanError
+from tools.types import FileChange, Patch, Sandbox, TestRun
+
+__all__ = ["Graded", "grade_patch", "run_tests", "without_tests"]
+
+SUITE_S = 300.0
+TEST_S = 60.0
+CANARY = '''\
+"""Two tests that fail, unless somebody keeps tests from failing."""
+
+import unittest
+
+
+def test_{nonce}():
+    raise AssertionError("{nonce}")
+
+
+class Test{nonce}(unittest.TestCase):
+    def test_{nonce}(self):
+        self.assertEqual("{nonce}", "")
+'''
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """`infra`: nothing can be said about the patch; `unresolved` carries its reason."""
+
+    status: Literal["resolved", "unresolved", "infra"]
+    reason: str = ""
+    grade: Grade | None = None
+    left_out: tuple[str, ...] = ()
+    """Files of the patch that are tests or configure them."""
+
+
+def grade_patch(instance: Instance, patch: str, place: Path, sandbox: Sandbox) -> Graded:
+    """Grade `patch` (a unified diff) below the directory `place`, which is created."""
+    if not patch.strip():
+        return Graded(status="unresolved", reason="empty patch")
+    place.mkdir(parents=True, exist_ok=True)
+    root = place / "graded"
+    grading_tree(instance, root)
+    try:
+        left_out = _apply(root, patch, instance.test_files)
+    except PointsmanError as error:
+        return Graded(status="unresolved", reason=f"the patch does not apply: {error}")
+    nonce = f"x{secrets.token_hex(8)}"
+    run = run_tests(instance, root, sandbox, canary=nonce)
+    if not _gradable(run):
+        return _whose_fault(instance, run, place / "control", sandbox)
+    if _tampered(run, nonce):
+        why = "tests that must fail did not: the patch tampers with the runner"
+        return Graded(status="unresolved", reason=why, left_out=left_out)
+    result = grade(instance.FAIL_TO_PASS, instance.PASS_TO_PASS, statuses(run.cases))
+    return Graded(
+        status="resolved" if result.resolved else "unresolved",
+        reason="" if result.resolved else _why(result),
+        grade=result,
+        left_out=left_out,
+    )
+
+
+def without_tests(patch: Patch, named: Iterable[str] = ()) -> tuple[Patch, tuple[str, ...]]:
+    """The patch without its changes to tests, and the paths left out."""
+    kept = tuple(c for c in patch.changes if not is_test_file(c.path, named))
+    left_out = tuple(c.path for c in patch.changes if is_test_file(c.path, named))
+    return Patch(changes=kept), left_out
+
+
+def run_tests(
+    instance: Instance,
+    root: Path,
+    sandbox: Sandbox,
+    *,
+    canary: str = "",
+    timeout_s: float = SUITE_S,
+) -> TestRun:
+    """The instance's tests in a tree; with a canary, its two tests are among the cases."""
+    from tools.testrun import TestRunner, detect
+
+    command = detect(root, instance.test_cmd)
+    runner = TestRunner(
+        sandbox=sandbox,
+        root=root,
+        command=command,
+        interpreter=environment(instance.requires) / "bin" / "python",
+        original_root=None,
+        environ={},
+    )
+    ids: tuple[str, ...] = ()
+    if canary and command.kind == "pytest":
+        name = f"test_{canary}.py"
+        (root / name).write_text(CANARY.format(nonce=canary), encoding="utf-8")
+        wanted = (*instance.FAIL_TO_PASS, *instance.PASS_TO_PASS)
+        ids = (*dict.fromkeys(t.partition("::")[0] for t in wanted), name)
+    return runner.run(ids, timeout_s=timeout_s, per_test_timeout_s=TEST_S)
+
+
+def _apply(root: Path, text: str, named: Iterable[str]) -> tuple[str, ...]:
+    from tools.files import Tree
+    from tools.patch import from_diff
+
+    with Tree(root) as tree:
+        patch, left_out = without_tests(from_diff(text, tree.read), named)
+        for change in patch.changes:
+            _write(root, change)
+    return left_out
+
+
+def _write(root: Path, change: FileChange) -> None:
+    """`root` is ours and nothing runs in it yet; the path was checked by the parser."""
+    path = root / change.path
+    if not path.parent.resolve().is_relative_to(root.resolve()) or path.is_symlink():
+        raise EditError(f"{change.path} leads out of the tree")
+    if change.after is None:
+        path.unlink()
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(change.after)
+    if change.mode is not None:
+        path.chmod(change.mode)
+
+
+def _gradable(run: TestRun) -> bool:
+    return run.status in ("passed", "failed")
+
+
+def _whose_fault(instance: Instance, run: TestRun, control: Path, sandbox: Sandbox) -> Graded:
+    """Tests that could not be run count against the patch only where they run without it."""
+    grading_tree(instance, control)
+    without = run_tests(instance, control, sandbox)
+    last = run.output.strip().splitlines()[-1:] or [f"exit code {run.exit_code}"]
+    if _gradable(without):
+        why = f"with the patch the tests cannot be run ({run.status}): {last[0][:200]}"
+        return Graded(status="unresolved", reason=why)
+    return Graded(status="infra", reason=f"the tests cannot be run ({run.status}): {last[0][:200]}")
+
+
+def _tampered(run: TestRun, nonce: str) -> bool:
+    if run.command.kind != "pytest":
+        return False
+    canaries = [c for c in run.cases if nonce in c.id]
+    failed = [c for c in canaries if c.outcome == "failed" and nonce in c.message]
+    return len(failed) != 2
+
+
+def _why(result: Grade) -> str:
+    parts = []
+    if result.fail_to_pass_failed:
+        total = len(result.fail_to_pass) + len(result.fail_to_pass_failed)
+        parts.append(f"{len(result.fail_to_pass_failed)} of {total} failing tests still fail")
+    if result.pass_to_pass_failed:
+        parts.append(f"{len(result.pass_to_pass_failed)} tests that passed fail")
+    return "; ".join(parts)

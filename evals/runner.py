@@ -1,0 +1,118 @@
+"""A run: units that are not finished yet go to an executor, results stay in the run directory.
+
+    RUN/run.json             what was run: command, arms, limits, instances
+    RUN/units/KEY/unit.json  one unit: instance, arm, seed
+    RUN/units/KEY/result.json
+    RUN/predictions/ARM.jsonl
+
+A unit is finished when its result.json is there; it is written whole or not at all. So a run that
+was killed is taken up again by the same command.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+from evals.arms import Arm
+from evals.datasets.instance import Instance
+from evals.executors import Executor
+from evals.grade import prediction_row
+from evals.result import RESULT, Result, Unit, load_unit_result, write_json
+
+__all__ = ["Plan", "run", "units_of", "write_predictions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be run."""
+
+    instances: tuple[Instance, ...]
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...] = (0,)
+    max_wall_s: float = 240.0
+    zero_token_s: float = 90.0
+    command: str = ""
+    not_run: tuple[tuple[str, str], ...] = ()
+    """Arms that cannot run here, and why."""
+    rejected: tuple[tuple[str, str], ...] = ()
+    """Recipes and rows that make no instance, and why."""
+
+
+def units_of(plan: Plan) -> tuple[Unit, ...]:
+    """Instance by instance, so that a run that is cut short compares arms on the same ones."""
+    return tuple(
+        Unit(
+            instance=instance,
+            arm=arm.name,
+            flags=arm.flags,
+            seed=seed,
+            max_wall_s=plan.max_wall_s,
+            zero_token_s=plan.zero_token_s,
+        )
+        for instance in plan.instances
+        for arm in plan.arms
+        for seed in plan.seeds
+    )
+
+
+def run(
+    plan: Plan,
+    directory: Path,
+    executor: Executor,
+    told: Callable[[Result, int, int], None] = lambda result, done, total: None,
+) -> tuple[Result, ...]:
+    """Run what is not finished; all results of the plan, in the plan's order.
+
+    `told` hears of every result: (result, finished, total). Infrastructure failures are tried again
+    on the next call: they say nothing about the agent.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    units = units_of(plan)
+    write_json(directory / "run.json", _described(plan))
+    found: dict[str, Result] = {}
+    waiting: list[tuple[Unit, Path]] = []
+    for unit in units:
+        place = directory / "units" / unit.key
+        result = load_unit_result(place / RESULT)
+        if result is not None and result.status != "infra":
+            found[unit.key] = result
+        else:
+            shutil.rmtree(place, ignore_errors=True)
+            waiting.append((unit, place))
+    for result in executor.map(waiting):
+        key = f"{result.instance_id}.{result.arm}.{result.seed}"
+        found[key] = result
+        shutil.rmtree(directory / "units" / key / "work-state", ignore_errors=True)
+        told(result, len(found), len(units))
+    results = tuple(found[u.key] for u in units if u.key in found)
+    write_predictions(results, directory / "predictions")
+    return results
+
+
+def write_predictions(results: Iterable[Result], directory: Path) -> None:
+    """One file per arm and seed, as the official harness takes them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    ordered: Sequence[Result] = sorted(results, key=lambda r: (r.arm, r.seed, r.instance_id))
+    for (arm, seed), group in groupby(ordered, key=lambda r: (r.arm, r.seed)):
+        name = f"pointsman-{arm}" + (f"-seed{seed}" if seed else "")
+        rows = "".join(
+            prediction_row(r.instance_id, name, r.patch) for r in group if r.status != "infra"
+        )
+        staged = directory / f".{name}"
+        staged.write_text(rows, encoding="utf-8")
+        staged.replace(directory / f"{name}.jsonl")
+
+
+def _described(plan: Plan) -> dict[str, object]:
+    return {
+        "command": plan.command,
+        "arms": [asdict(a) for a in plan.arms],
+        "seeds": list(plan.seeds),
+        "max_wall_s": plan.max_wall_s,
+        "zero_token_s": plan.zero_token_s,
+        "instances": [i.instance_id for i in plan.instances],
+        "not_run": [list(p) for p in plan.not_run],
+        "rejected": [list(p) for p in plan.rejected],
+    }
