@@ -247,7 +247,10 @@ class Context:
             raise EngineError(f"no context of {options.n_ctx} tokens: {_reason()}")
         self._memory = self._core.llama_get_memory(self.handle)
         self.n_ctx: int = self._core.llama_n_ctx(self.handle)
+        self.rollback: int = self._core.llama_n_rs_seq(self.handle)
+        """Tokens recurrent layers can be rewound; 0 where the architecture cannot (qwen3next)."""
         self._outputs = 0
+        self._checkpoint: Any = None
 
     def _params(self, options: ContextOptions, other: "Context | None") -> Any:
         params = self._core.llama_context_default_params()
@@ -325,6 +328,28 @@ class Context:
 
     def clear(self) -> None:
         self._core.llama_memory_clear(self._memory, True)
+
+    def set_checkpoint(self) -> None:
+        """Remember the recurrent part of sequence 0, in a buffer that is used again: its size does
+        not depend on how much has been decoded.
+        """
+        partial = self._core.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        size = self._core.llama_state_seq_get_size_ext(self.handle, 0, partial)
+        if self._checkpoint is None or len(self._checkpoint) != size:
+            self._checkpoint = (ctypes.c_uint8 * size)()
+        read = self._core.llama_state_seq_get_data_ext
+        if not read(self.handle, self._checkpoint, size, 0, partial):
+            raise EngineError("the recurrent state could not be saved")
+
+    def back_to_checkpoint(self, length: int) -> None:
+        """Become what `set_checkpoint` saw, when `length` tokens had been decoded."""
+        partial = self._core.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        state = self._checkpoint
+        write = self._core.llama_state_seq_set_data_ext
+        if state is None or not write(self.handle, state, len(state), 0, partial):
+            raise EngineError("the recurrent state could not be restored")
+        if not self.remove(length):  # what the attention layers hold beyond it
+            raise EngineError("the context refused to go back to its checkpoint")
 
     def save(self, *, sequence: int = 0) -> bytes:
         """The state of one sequence (KV and recurrent)."""

@@ -49,6 +49,9 @@ class Target:
         self._batch = Batch(n_batch)
         self._last = 0
         """Tokens in the last decode: a hybrid model can be rewound within it only."""
+        self._checkpoints = model.is_hybrid and rollback > 0 and not self.context.rollback
+        """No snapshots in this architecture: remember the state before a draft, and to take tokens
+        back, restore it and decode those that stay once more."""
         self._hidden = model.has_mtp
         if self._hidden:
             self.context.enable_hidden_rows()
@@ -78,6 +81,8 @@ class Target:
     def decode(self, tokens: Sequence[int], observe: Observer) -> "NDArray[np.float32]":
         """Append `tokens` in one pass; a row of logits for each, valid until the next decode."""
         self._check_room(len(tokens))
+        if self._checkpoints and len(tokens) > 1:
+            self.context.set_checkpoint()
         self._decode(tokens, "all", observe)
         return self.context.logits()
 
@@ -101,11 +106,20 @@ class Target:
             return False
         if self.model.is_hybrid and n > min(self.rollback, self._last - 1):
             return False
-        if not self.context.remove(len(self.tokens) - n):
+        if self._checkpoints:
+            self._again(self._last - n)
+        elif not self.context.remove(len(self.tokens) - n):
             return False
         del self.tokens[len(self.tokens) - n :]
         self._last = 0 if self.model.is_hybrid else self._last - n
         return True
+
+    def _again(self, keep: int) -> None:
+        """Back to before the last decode, then only its first `keep` tokens."""
+        start = len(self.tokens) - self._last
+        self.context.back_to_checkpoint(start)
+        self._batch.set(self.tokens[start : start + keep], start, outputs="last")
+        self.context.decode(self._batch)
 
     def reset(self) -> None:
         self.context.clear()
