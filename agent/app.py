@@ -127,6 +127,7 @@ class App:
         from agent.trajectory import new_run_id, recorded, started
 
         if replay is None:
+            self.places.check()
             return self._record(new_run_id(), task, {}, self.places)
         places = Places.replayed(self.settings, started(replay).places)
         return self._record(new_run_id(), task, recorded(replay), places)
@@ -143,6 +144,7 @@ class App:
             raise ConfigError(f"there is no run {run_id}", remedy="agent runs")
         if found.finished is not None and found.finished.outcome.exit_code not in RESUMABLE:
             raise ConfigError(f"run {run_id} has finished", remedy=f"agent diff {run_id}")
+        self.places.check()
         return self._record(run_id, found.task, recorded(found.path), self.places)
 
     def _record(

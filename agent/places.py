@@ -113,6 +113,22 @@ class Places:
             for location, p in self.providers().items()
         )
 
+    def check(self) -> None:
+        """Whether the settings can work at all: asked before anything is done.
+
+        Raises PolicyError, BudgetExceeded, or ConfigError for a model nobody has heard of.
+        """
+        s = self._settings
+        paid = s.frontier != "off" and not s.local_only
+        if s.frontier == "require" and not s.anthropic_api_key:
+            raise PolicyError(
+                "the paid API is required, but there is no key", remedy="export ANTHROPIC_API_KEY=…"
+            )
+        if s.frontier == "require" and s.max_cost_usd_micro == 0:
+            raise _no_budget()
+        if paid and s.anthropic_api_key:
+            _known_price(s)
+
     def policy(self) -> "Policy":
         from agent.router import Policy
 
@@ -201,11 +217,34 @@ class Places:
         )
 
 
+def _no_budget() -> BudgetExceeded:
+    return BudgetExceeded(
+        "the paid API is required, and no budget is left",
+        remedy="raise it with --max-cost DOLLARS, or leave out --frontier",
+    )
+
+
+def _known_price(s: Settings) -> None:
+    """A model without a price is a typing error or needs one: no budget could hold it."""
+    from datetime import UTC, datetime
+
+    from agent.config import price_overrides
+    from agent.prices import DEFAULT_FRONTIER, Prices
+
+    budgets = (s.max_cost_usd_micro, s.max_cost_day_usd_micro, s.max_cost_month_usd_micro)
+    if all(limit is None for limit in budgets):
+        return
+    prices = Prices(price_overrides(s.prices))
+    if prices.worst_case(s.frontier_model, 1, 1, at=datetime.now(UTC)) is None:
+        raise ConfigError(
+            f"unknown model {s.frontier_model!r}: it has no price, so no budget can hold it",
+            remedy=f"--frontier-model {DEFAULT_FRONTIER}, or give it a price in the configuration"
+            " (agent config)",
+        )
+
+
 def _forced(chosen: Route, left: int | None) -> PointsmanError:
     """`--frontier` and the frontier cannot be used: the user decides, not we."""
     if left is not None and left <= 0:
-        return BudgetExceeded(
-            "the frontier is required, and no budget is left",
-            remedy="raise it with --max-cost DOLLARS",
-        )
+        return _no_budget()
     return PolicyError(chosen.reason, remedy="export ANTHROPIC_API_KEY=…, or leave out --frontier")

@@ -16,7 +16,7 @@ from agent.cli.common import (
     usd,
 )
 from agent.cli.interrupt import Interrupt
-from agent.cli.work import add_run_options, drive, need_key, tell, write_diff
+from agent.cli.work import add_run_options, drive, tell, write_diff
 from agent.errors import ConfigError
 from agent.sanitize import one_line, plain
 
@@ -54,7 +54,6 @@ def run(args: argparse.Namespace) -> int:
             return _list(args, app.runs())
         if args.command == "diff":
             return _diff(args, app)
-        need_key(loaded)
         tell(args, loaded)
         return drive(app.resume(_resumable(args.run_id, app)), args)
 

@@ -16,7 +16,7 @@ from agent.cli.common import (
     start_directory,
 )
 from agent.cli.interrupt import Interrupt
-from agent.errors import ConfigError, PolicyError
+from agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from agent.config import Loaded
@@ -29,7 +29,6 @@ __all__ = [
     "as_row",
     "configure",
     "drive",
-    "need_key",
     "read_issue",
     "run",
     "tell",
@@ -130,8 +129,6 @@ def run(args: argparse.Namespace) -> int:
         replay = Path(args.replay) if args.replay else None
         if replay is not None and not replay.is_file():
             raise ConfigError(f"{replay}: no such trajectory", remedy="agent runs")
-        if replay is None:
-            need_key(loaded)
         tell(args, loaded, shortened)
         return drive(app.run(task, replay=replay), args)
 
@@ -175,14 +172,6 @@ def tell(args: argparse.Namespace, loaded: "Loaded", shortened: str = "") -> Non
         sys.stderr.write("WARNING: --unsandboxed: the repository's code runs as you\n")
 
 
-def need_key(loaded: "Loaded") -> None:
-    """Raises PolicyError when the paid API is insisted on without a key: nothing was done yet."""
-    if loaded.settings.frontier == "require" and not loaded.settings.anthropic_api_key:
-        raise PolicyError(
-            "the paid API is required, but there is no key", remedy="export ANTHROPIC_API_KEY=…"
-        )
-
-
 def read_issue(args: argparse.Namespace) -> tuple[str, str]:
     """The task's text, and a note if it was shortened. Raises ConfigError when there is none."""
     if args.text is not None and args.issue:
@@ -218,7 +207,9 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_READ + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
+        raise ConfigError(
+            f"--issue {path}: {error.strerror or error}", remedy=f"ls -l {path}"
+        ) from error
 
 
 def _goal(command: str) -> "Goal":
@@ -232,7 +223,7 @@ def _inside(path: Path, start: Path, root: Path) -> str:
     """A named file relative to the root. Raises ConfigError if it is not a file in there."""
     full = (start / path).resolve()
     if not full.is_relative_to(root) or not full.is_file():
-        raise ConfigError(f"--file {path}: no such file in {root}")
+        raise ConfigError(f"--file {path}: no such file in {root}", remedy=f"ls {root}")
     return full.relative_to(root).as_posix()
 
 
