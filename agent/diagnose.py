@@ -17,7 +17,7 @@ from agent.events import (
 )
 from agent.suite import Suite
 from agent.work import Runner, Work
-from tools.errors import TestCommandError
+from tools.errors import SandboxError, TestCommandError
 from tools.types import Coverage, Suspect, TestRun
 
 if TYPE_CHECKING:
@@ -51,8 +51,25 @@ def baseline(work: Work) -> Generator[Event, None, None]:
     yield TestCommandFound(
         command=runner.command, interpreter=str(interpreter) if interpreter else None
     )
-    run = run_tests(work, (), runner=runner)
+    try:
+        run = run_tests(work, (), runner=runner)
+    except SandboxError as error:
+        if work.deps.sandbox.name != "none":
+            raise
+        work.unexecuted = error  # reading, planning and editing remain
+        yield Notice(message=str(error), remedy=error.remedy, level="warning")
+        return
     yield summary("baseline", run)
+    if run.status == "timeout":
+        limit = work.deps.limits.test_timeout_s
+        yield Notice(
+            message=f"the tests did not end within {limit:g} s",
+            remedy="pass a quicker command with --test 'COMMAND', or allow more time:"
+            " agent config set tests.timeout_s SECONDS",
+            level="warning",
+        )
+        if run.command.kind == "command" or not run.cases:
+            return  # a command that was stopped shows no bug, nor could any patch be verified
     if run.status == "infra":
         raise TestCommandError(
             f"the tests could not be run: {run.output.strip()[-300:] or 'no output'}",
@@ -100,9 +117,21 @@ def _covered(work: Work) -> tuple[TestRun | None, Coverage | None]:
         return work.baseline, None
     near = {t.split("::", 1)[0] for t in work.targets}
     passing = sorted(work.baseline.passing, key=lambda t: t.split("::", 1)[0] not in near)
-    run, coverage = work.runner.coverage((*work.targets, *passing[:COVERED_PASSING]))
-    work.count(run)
+    run, coverage = covered(work, (*work.targets, *passing[:COVERED_PASSING]))
     return run, coverage
+
+
+def covered(work: Work, ids: tuple[str, ...]) -> tuple[TestRun, Coverage]:
+    """One accounted run under coverage, within the limits of any test run."""
+    work.check()
+    assert work.runner is not None, "no test command was found"
+    limits = work.deps.limits
+    run, coverage = work.runner.coverage(
+        ids,
+        timeout_s=min(limits.test_timeout_s, work.remaining_s()),
+        per_test_timeout_s=limits.per_test_timeout_s,
+    )
+    return work.count(run), coverage
 
 
 def suite_of(work: Work, workspace: "Workspace") -> Runner | None:

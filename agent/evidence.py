@@ -55,6 +55,14 @@ def named(failing: Sequence[str], issue: str, run: TestRun | None) -> tuple[str,
     return tuple(t for t in failing if _mentioned(t, words, run))
 
 
+def not_hung(failing: Sequence[str], run: TestRun | None) -> tuple[str, ...]:
+    """Failing tests without those that ran into their time limit, unless there are no others: a
+    suite with one test that hangs can still show a bug elsewhere.
+    """
+    hung = {c.id for c in run.cases if c.outcome == "timeout"} if run is not None else set()
+    return tuple(t for t in failing if t not in hung) or tuple(failing)
+
+
 def _mentioned(test_id: str, words: set[str], run: TestRun) -> bool:
     names = set(re.findall(r"\w+", test_id.rpartition("::")[2]))
     case = run.case(test_id)

@@ -51,6 +51,15 @@ def not_solved(work: Work, reason: str) -> Outcome:
             evidence=tuple(work.notes),
             next_command=f"git apply {patch_file}",
         )
+    if work.unexecuted is not None:
+        return Outcome(
+            verdict="not_solved",
+            reason=f"{work.unexecuted}; {reason}",
+            diff="",
+            exit_code=work.unexecuted.exit_code,
+            evidence=tuple(work.notes),
+            next_command=work.unexecuted.remedy,
+        )
     return Outcome(
         verdict="not_solved",
         reason=reason,
@@ -97,6 +106,8 @@ def _prove_new_tests(work: Work, after: TestRun) -> Generator[Event, None, Verif
 
 def _unproven(work: Work) -> str:
     """Why a patch that makes nothing worse is still not verified, or the empty string."""
+    if work.unexecuted is not None:
+        return f"nothing could be tested: {work.unexecuted}"
     if work.task.goal in ("fix", "chat") and not work.targets:
         return "no test shows the problem, so none can show that it is gone"
     if work.baseline is None:

@@ -4,6 +4,7 @@ from collections.abc import Generator
 from itertools import islice
 
 from agent.changes import as_patch, inverse
+from agent.diagnose import covered, run_tests
 from agent.events import CandidatesTried, Event
 from agent.work import Work
 from tools.types import Suspect
@@ -15,8 +16,7 @@ def killed(work: Work, tests: tuple[str, ...]) -> Generator[Event, None, tuple[i
     """(breakages the tests notice, breakages tried) on the lines the tests execute."""
     from tools.enumerate import candidates
 
-    assert work.runner is not None
-    _, coverage = work.runner.coverage(tests)
+    _, coverage = covered(work, tests)
     lines: dict[str, set[int]] = {}
     for by_path in coverage.lines.values():
         for path, numbers in by_path.items():
@@ -31,10 +31,9 @@ def killed(work: Work, tests: tuple[str, ...]) -> Generator[Event, None, tuple[i
         for candidate in islice(candidates(source, path, suspects, limit=200), 0, None, 7):
             if tried >= TRIED:
                 break
-            work.check()
             patch = as_patch(candidate, source)
             work.workspace.write(patch)
-            run = work.count(work.runner.run(tests, fail_fast=True))
+            run = run_tests(work, tests, fail_fast=True)
             work.workspace.write(inverse(patch))
             tried += 1
             found += run.status != "passed"

@@ -29,6 +29,9 @@ MAX_TOKENS = 2048
 def run(work: Work) -> Generator[Event, None, None]:
     """Sets the targets of the run, and the text of their failure; neither where nothing is red."""
     yield Phase(name="reproduce")
+    if work.unexecuted is not None:
+        yield Reproduced(kind="none", failing=(), reason="nothing may be executed")
+        return
     failing = work.baseline.failing if work.baseline is not None else ()
     named = evidence.named(failing, work.task.text, work.baseline)
     if named:
@@ -38,7 +41,8 @@ def run(work: Work) -> Generator[Event, None, None]:
         if (yield from _try(work, draft)) is None:
             return
     if failing:
-        yield from _existing(work, failing, "tests fail already")
+        red = evidence.not_hung(failing, work.baseline)
+        yield from _existing(work, red, "tests fail already")
         return
     if (yield from _by_model(work)):
         return

@@ -53,11 +53,19 @@ class Suite:
                 break
         return merge(runs)
 
-    def coverage(self, ids: tuple[str, ...]) -> tuple[TestRun, Coverage]:
+    def coverage(
+        self,
+        ids: tuple[str, ...],
+        *,
+        timeout_s: float = 240.0,
+        per_test_timeout_s: float = 60.0,
+    ) -> tuple[TestRun, Coverage]:
         runs: list[TestRun] = []
         lines: dict[str, Mapping[str, frozenset[int]]] = {}
         for runner, chosen in self._parts(ids):
-            run, coverage = runner.coverage(chosen)
+            run, coverage = runner.coverage(
+                chosen, timeout_s=timeout_s, per_test_timeout_s=per_test_timeout_s
+            )
             runs.append(run)
             lines.update(coverage.lines)
         return merge(runs), Coverage(lines=lines)

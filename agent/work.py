@@ -19,6 +19,7 @@ from agent.types import (
     Task,
     Totals,
 )
+from tools.errors import SandboxError
 from tools.types import Coverage, Hit, Sandbox, Suspect, TestCommand, TestRun
 
 if TYPE_CHECKING:
@@ -45,7 +46,13 @@ class Runner(Protocol):
         fail_fast: bool = False,
     ) -> TestRun: ...
 
-    def coverage(self, ids: tuple[str, ...]) -> tuple[TestRun, Coverage]: ...
+    def coverage(
+        self,
+        ids: tuple[str, ...],
+        *,
+        timeout_s: float = 240.0,
+        per_test_timeout_s: float = 60.0,
+    ) -> tuple[TestRun, Coverage]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +140,8 @@ class Work:
     has_suite: bool = False
     targets: tuple[str, ...] = ()
     """Test ids that show the problem: red before, to be green after."""
+    unexecuted: SandboxError | None = None
+    """Why nothing may be executed: there is no sandbox, or the user switched it off."""
     built: str | None = None
     """Path of the reproduction we wrote into the workspace; not part of the patch."""
     built_source: str = ""

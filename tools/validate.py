@@ -299,12 +299,14 @@ def _content(space: Space, candidate: Candidate) -> bytes | None:
 
 
 def _try_plain(search: _Search, space: Space, candidate: Candidate) -> Trial:
+    # One candidate that loops for ever must not use up the search.
+    longest = max(3 * search.before.duration_s, 10.0)
     with _edited(space, candidate) as written:
         if not written:
             return Trial(candidate=candidate, verdict="broken")
         run = search.runner_for(space).run(
             search.failing,
-            timeout_s=max(search.ends_at - monotonic(), 1.0),
+            timeout_s=min(max(search.ends_at - monotonic(), 1.0), longest),
             per_test_timeout_s=search.per_test_timeout_s,
             fail_fast=True,
         )

@@ -18,8 +18,9 @@ class NoExecution:
 
     name = "none"
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, remedy: str = INSTALL) -> None:
         self._why = why
+        self._remedy = remedy
 
     def run(
         self,
@@ -32,4 +33,4 @@ class NoExecution:
         readable: tuple[Path, ...] = (),
         network: bool = False,
     ) -> NoReturn:
-        raise SandboxError(f"{argv[0]} was not run: {self._why}", remedy=INSTALL)
+        raise SandboxError(f"{argv[0]} was not run: {self._why}", remedy=self._remedy)

@@ -81,7 +81,10 @@ def pick(mode: Mode, *, protect: tuple[Path, ...] = ()) -> Sandbox:
     if mode == "direct":
         return DirectExecution()
     if mode == "none":
-        return NoExecution("execution is switched off (--sandbox none)")
+        return NoExecution(
+            "execution is switched off (sandbox.tier = none)",
+            remedy="leave out --sandbox none, or: agent config set sandbox.tier auto",
+        )
     if mode != "auto":
         found = status(mode)
         if not found.works:

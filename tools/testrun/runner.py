@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tools.errors import TestCommandError
 from tools.sandbox import interpreter_paths
 from tools.testrun.arguments import framework_arguments, pytest_safety
 from tools.testrun.imports import source_directories
@@ -249,6 +250,7 @@ class TestRunner:
         return case
 
     def _by_exit_code(self, timeout_s: float) -> TestRun:
+        self._require_program()
         result = self._sandbox.run(
             self._command.argv,
             cwd=self._root,
@@ -276,6 +278,17 @@ class TestRunner:
             output=output[-OUTPUT_CHARS:],
             duration_s=result.duration_s,
         )
+
+    def _require_program(self) -> None:
+        """Raises TestCommandError: a command that cannot be started is the user's to correct."""
+        name, path = self._command.argv[0], self._environment()["PATH"]
+        there = (self._root / name).exists() if "/" in name else shutil.which(name, path=path)
+        if not there:
+            raise TestCommandError(
+                f"the test command {' '.join(self._command.argv)!r} ({self._command.source}):"
+                f" there is no program {name!r}",
+                remedy="check it and PATH, or pass another with --test 'COMMAND'",
+            )
 
     def _broken(self, why: str) -> TestRun:
         return TestRun(
