@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 import platform
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from agent.engine.costs import Costs
 from agent.engine.sessions import Session
-from agent.engine.strategy import Costs
 
 __all__ = ["calibrate", "load_costs", "store_costs"]
 
@@ -24,7 +25,7 @@ def calibrate(session: Session, *, budget_s: float = 1.0) -> Costs | None:
 
     The best of up to five rounds: other work on the machine only ever makes a pass dearer.
     """
-    clock = time.process_time if session.threads == 1 else time.perf_counter
+    clock = session.clock
     deadline = time.monotonic() + budget_s
     best: list[float] = []
     for _ in range(_ROUNDS):
@@ -35,58 +36,69 @@ def calibrate(session: Session, *, budget_s: float = 1.0) -> Costs | None:
     session.reset()
     if not best:
         return None
-    *passes, first, row = best
-    scaled = [0.0, *(round(max(t / passes[0], 1.0), 3) for t in passes)]
+    switch, *passes, first, row = best
+    unit = passes[0]
     return Costs(
-        verify=tuple(scaled),
-        mtp_row=round(row / passes[0], 3),
-        mtp_first=round(first / passes[0], 3),
+        verify=(0.0, *(round(max(t / unit, 1.0), 3) for t in passes)),
+        mtp_row=round(row / unit, 3),
+        mtp_first=round(first / unit, 3),
+        switch=round(switch / unit, 3),
+        plain_s=unit,
     )
 
 
 def _round(session: Session, clock: Callable[[], float], deadline: float) -> list[float]:
-    """Seconds of a pass of 1, 2, … tokens, then of a first and of a further MTP draft; empty
-    past the deadline."""
+    """Seconds of a change of width, of a pass of 1, 2, … tokens, then of a first and of a further
+    MTP draft; empty past the deadline."""
     session.begin(list(range(_CONTEXT)), fresh=True)
-    taken = []
+    taken, changes = [], []
     for n in range(1, session.target.rollback + 2):
-        # A pass of another width than the last pays for a new graph: the second one counts.
-        session.target.decode([1] * n, lambda *_: None)
-        started = clock()
-        session.target.decode([1] * n, lambda *_: None)
-        taken.append(clock() - started)
+        # A pass of another width than the last pays for a new graph: the others count.
+        spent = []
+        for _ in range(3):
+            started = clock()
+            session.target.decode([1] * n, lambda *_: None)
+            spent.append(clock() - started)
+        taken.append(min(spent[1:]))
+        changes.append(spent[0] - taken[-1])
         if time.monotonic() > deadline:
             return []
-    return [*taken, *_mtp(session, clock, taken[1])]
+    switch = max(statistics.median(changes), 0.0)
+    return [switch, *taken, *_mtp(session, clock, taken[1])]
 
 
 def _mtp(session: Session, clock: Callable[[], float], pass_of_two: float) -> tuple[float, float]:
-    """Seconds that a whole step with one (rejected) draft takes beyond its pass of two tokens:
-    catching up, draft, rollback; and of each further draft."""
+    """Seconds that a whole step with one draft takes beyond its pass of two tokens: catching up,
+    draft, rollback; and of each further draft.
+
+    Drafts are kept and refused in turn: the width of the catching up varies as it does in use.
+    """
     target, mtp = session.target, session.mtp
     if mtp is None:
         return 0.0, 0.0
     session.begin(list(range(_CONTEXT)), fresh=True)
-    steps = []
-    for _ in range(3):
+    steps: tuple[list[float], list[float]] = ([], [])
+    for i in range(8):
         started = clock()
         drafted = mtp.draft(1, 1)
         target.decode([1, *drafted], session.observe)
-        target.take_back(1)
-        mtp.truncate(len(target.tokens))
-        steps.append(clock() - started)
+        if i % 2:
+            target.take_back(1)
+            mtp.truncate(len(target.tokens))
+        steps[i % 2].append(clock() - started)
+    whole = statistics.mean(min(s[1:]) for s in steps)
     marks = [clock()]
     for k in (1, 5):
         mtp.draft(1, k)
         marks.append(clock())
     short, long = marks[1] - marks[0], marks[2] - marks[1]
-    return max(min(steps) - pass_of_two, 0.0), max((long - short) / 4, 0.05 * short)
+    return max(whole - pass_of_two, 0.0), max((long - short) / 4, 0.05 * short)
 
 
 def _key(model: Path, threads: int) -> str:
     facts = model.stat()
     cpu = f"{platform.machine()}-{platform.processor()}-{os.cpu_count()}"
-    text = f"{model.name}:{facts.st_size}:{facts.st_mtime_ns}:{threads}:{cpu}:1"
+    text = f"{model.name}:{facts.st_size}:{facts.st_mtime_ns}:{threads}:{cpu}:2"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -99,6 +111,8 @@ def load_costs(folder: Path, model: Path, threads: int) -> Costs | None:
             verify=tuple(float(v) for v in raw["verify"]),
             mtp_row=float(raw["mtp_row"]),
             mtp_first=float(raw["mtp_first"]),
+            switch=float(raw["switch"]),
+            plain_s=float(raw["plain_s"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

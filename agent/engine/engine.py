@@ -5,15 +5,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agent.engine.costs import Costs
 from agent.engine.drafters.copy import CopyDrafter
 from agent.engine.generate import EndReason, Generated, Job, generate
 from agent.engine.grammar import Grammar
 from agent.engine.llama import Model
 from agent.engine.parallel import Hypothesis, Parallel
+from agent.engine.routed import Decision, Routed
 from agent.engine.sampling import Sampler, Sampling
+from agent.engine.segments import Segments
 from agent.engine.sessions import Prefilled, Session
-from agent.engine.strategy import Choice as Decision
-from agent.engine.strategy import Costs, Routed, choose
+from agent.engine.strategy import Choice as Strategy
+from agent.engine.strategy import choose
 from agent.engine.template import ChatTemplate
 from agent.engine.text import TextStream
 from agent.errors import Cancelled, ContextOverflow, EngineError, RequestRejected
@@ -76,6 +79,8 @@ class Engine:
         self.costs = Costs()
         self.mtp_trusted = self.session.mtp is not None
         """False when the self-test found MTP decoding not to be exact here."""
+        self.on_decision: Callable[[Decision], None] | None = None
+        """Is told every decoding step with its reason and outcome, if set."""
         self._parallel: Parallel | None = None
 
     def close(self) -> None:
@@ -118,7 +123,7 @@ class Engine:
 
     def _probe(self, prompt: Sequence[int], tokens: int, arm: str) -> Generated:
         k = 2 if arm == "mtp" else None
-        decision = Decision(
+        decision = Strategy(
             arm="mtp" if arm == "mtp" else "plain", draft_length=k, reason="self-test"
         )
         prefilled = self.session.begin(prompt, fresh=True)
@@ -154,22 +159,27 @@ class Engine:
             output_tokens=len(done.tokens),
         )
 
-    def _route(self, query: Query) -> tuple[Decision, Routed]:
+    def _route(self, query: Query) -> tuple[Strategy, Routed]:
         hints = query.hints
+        kind = hints.step_kind if hints else None
         sources = [self.model.tokenize(s, special=False) for s in query.copy_sources]
-        wanted = hints.strategy if hints else "auto"
-        length = hints.draft_length if hints else None
-        if hints and hints.reproducible:  # fixed widths only
-            wanted = "plain" if wanted == "auto" else wanted
-            length = length or 2
-        decision = choose(
-            step_kind=hints.step_kind if hints else None,
+        segments = Segments(
+            self.model.piece,
+            kind=kind,
             edit_format=hints.edit_format if hints else None,
-            wanted=wanted,
-            draft_length=length,
+            prompt=query.prompt,
+            constrained="json" if query.grammar else None,
+        )
+        decision = self._fixed(hints) if hints and hints.reproducible else None
+        decision = decision or choose(
+            step_kind=kind,
+            edit_format=hints.edit_format if hints else None,
+            wanted=hints.strategy if hints else "auto",
+            draft_length=hints.draft_length if hints else None,
             has_mtp=self.mtp_trusted,
             copy_sources=sum(map(len, sources)),
             costs=self.costs,
+            segment=segments.now,
         )
         copies = decision.arm in ("copy", "combined")
         routed = Routed(
@@ -177,9 +187,25 @@ class Engine:
             costs=self.costs,
             mtp=self.session.mtp,
             copy=CopyDrafter(sources, query.prompt) if copies else None,
-            step_kind=hints.step_kind if hints else None,
+            step_kind=kind,
+            segments=segments,
+            clock=None if decision.fixed_width else self.session.clock,
+            log=self.on_decision,
         )
         return decision, routed
+
+    def _fixed(self, hints: DecodeHints) -> Strategy:
+        """Passes of one width only, so that the same request rounds the same way every time."""
+        arm = "plain" if hints.strategy == "auto" else hints.strategy
+        if arm in ("mtp", "combined") and not self.mtp_trusted:
+            arm = "plain" if arm == "mtp" else "copy"
+        k = 0 if arm == "plain" else hints.draft_length or 2
+        return Strategy(
+            arm=arm,
+            draft_length=k or None,
+            reason=f"reproducible: passes of {k + 1}",
+            fixed_width=True,
+        )
 
     def _drive(
         self,

@@ -67,6 +67,8 @@ class Session:
         self.n_ctx = min(n_ctx, model.n_ctx_train) if model.n_ctx_train else n_ctx
         self.target = Target(model, n_ctx=self.n_ctx, threads=self.threads, rollback=ROLLBACK)
         self.mtp = MtpDrafter(self.target, threads=self.threads) if model.has_mtp else None
+        self.clock = time.thread_time if self.threads == 1 else time.perf_counter
+        """What steps are timed by: other work on the machine counts only where it must."""
         self._saved: list[_Saved] = []
         """Oldest first."""
 

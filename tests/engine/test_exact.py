@@ -13,8 +13,9 @@ from agent.engine.drafters.copy import CopyDrafter
 from agent.engine.drafters.mtp import MtpDrafter
 from agent.engine.generate import Generated, Job, Proposer, generate
 from agent.engine.llama import Model
+from agent.engine.routed import Routed
 from agent.engine.sampling import Sampler, Sampling
-from agent.engine.strategy import Arm, Choice, Costs, Routed
+from agent.engine.strategy import Arm, Choice, Costs
 from agent.engine.target import Target
 
 PROMPTS = (

@@ -1,13 +1,16 @@
 """Parts that need no model."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.engine.drafters.copy import CopyDrafter
+from agent.engine.routed import Routed
 from agent.engine.sampling import Sampler, Sampling, log_probability, loops
-from agent.engine.strategy import Choice, Costs, Routed, choose
+from agent.engine.strategy import Choice, Costs, choose
 from agent.engine.toolcalls import split_tool_calls
 from agent.types import StepKind
 
@@ -114,7 +117,7 @@ class Wrong:
 
     asked = 0
 
-    def draft(self, token: int, k: int) -> list[int]:
+    def draft(self, token: int, k: int, expected: Sequence[int] = ()) -> list[int]:
         self.asked += 1
         return [0] * k
 
@@ -124,7 +127,7 @@ def test_a_drafter_that_does_not_pay_is_probed_only() -> None:
     routed = Routed(
         Choice(arm="mtp", draft_length=None, reason="test"),
         costs=Costs(),
-        mtp=drafter,  # type: ignore[arg-type]
+        mtp=drafter,
         copy=None,
         step_kind="edit",
     )

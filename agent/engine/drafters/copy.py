@@ -54,6 +54,22 @@ class CopyDrafter:
         found = self._text[self._cursor : self._cursor + room]
         return found[: found.index(-1)] if -1 in found else found
 
+    @property
+    def available(self) -> bool:
+        return self.expected is not None
+
+    @property
+    def expected(self) -> int | None:
+        """The token that copying would put next."""
+        at = self._cursor
+        if at is None or at >= len(self._text) or self._text[at] < 0:
+            return None
+        return self._text[at]
+
+    def doubt(self) -> None:
+        """Another drafter disagrees: what came true so far no longer speaks for the next token."""
+        self.matched = 0
+
     def observe(self, tokens: Sequence[int], hidden: "NDArray[np.float32] | None") -> None:
         """Nothing: it follows the output, not the context."""
 

@@ -90,7 +90,8 @@ class MtpDrafter:
         self._carry = self._carry * 0
         self._ahead = None
 
-    def draft(self, token: int, k: int) -> Sequence[int]:
+    def draft(self, token: int, k: int, expected: Sequence[int] = ()) -> Sequence[int]:
+        """Up to `k` drafts; only one when it is `expected[0]`: the caller knows how to go on."""
         if self._ahead is not None:
             self._forget(self._rows - 1)
             self._ahead = None
@@ -102,6 +103,8 @@ class MtpDrafter:
         self._hidden.append(self._carry)
         self._flush(row + 1, outputs="last")
         drafted = [int(self._context.logits()[0].argmax())]
+        if expected and drafted[0] == expected[0]:
+            k = 1
         for step in range(1, k):
             assert self._batch.embd is not None
             self._batch.embd[0] = self._context.hidden(row + 1)[row]
