@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+CRASHED = 5
+
 
 def run(setup: "Setup", root: Path) -> int:
     """Open the TUI on the repository at `root` and return the exit code when the user leaves."""
@@ -15,4 +17,7 @@ def run(setup: "Setup", root: Path) -> int:
     from agent.tui.session import Session
 
     app = ChatApp(Session(setup, root))
-    return app.run() or 0
+    code = app.run()
+    if code is None:  # Textual ended it and showed why
+        return CRASHED if app.return_code else 0
+    return code

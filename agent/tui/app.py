@@ -144,7 +144,7 @@ class ChatApp(App[int]):
 
     def on_mount(self) -> None:
         self.register_theme(THEME)
-        self.theme = "textual-ansi" if self.no_color else "pointsman"
+        self.theme = "ansi-dark" if self.no_color else "pointsman"
         settings = self.session.settings
         self.heading.tell(self.session.start.name, "", local_only=settings.local_only)
         self.banner.set_class(settings.unsandboxed, "-on")

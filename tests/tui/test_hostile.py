@@ -1,10 +1,11 @@
-"""No forbidden code point reaches the screen, whatever path it takes; without the sanitiser it does."""
+"""No forbidden code point reaches the screen by any path; without the sanitiser it does."""
 
 import sys
 from pathlib import Path
 
 import pytest
 from rich.text import Text
+from textual.events import Paste
 
 from agent import events as ev
 from agent import sanitize
@@ -109,12 +110,6 @@ async def shown(tmp_path) -> str:
         found.append(screen(app))
         assert app.is_running
     return "\n".join(found)
-
-
-def Paste(text: str):  # noqa: N802 (as Textual's)
-    from textual.events import Paste
-
-    return Paste(text)
 
 
 def seen(text: str) -> set[str]:
