@@ -34,6 +34,8 @@ class Plan:
     max_wall_s: float = 240.0
     zero_token_s: float = 90.0
     command: str = ""
+    date: str = ""
+    """UTC day of the start, for the report."""
     not_run: tuple[tuple[str, str], ...] = ()
     """Arms that cannot run here, and why."""
     rejected: tuple[tuple[str, str], ...] = ()
@@ -108,6 +110,7 @@ def write_predictions(results: Iterable[Result], directory: Path) -> None:
 def _described(plan: Plan) -> dict[str, object]:
     return {
         "command": plan.command,
+        "date": plan.date,
         "arms": [asdict(a) for a in plan.arms],
         "seeds": list(plan.seeds),
         "max_wall_s": plan.max_wall_s,
