@@ -3,7 +3,8 @@
 It offers. A patch with plausible rivals (others that tests cannot tell from it) is never taken.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -16,9 +17,9 @@ from tools import patch as patches
 from tools.types import Candidate, Patch
 from tools.validate import Trial, Validation, validate
 
-FILES = 3
-"""Suspicious files that are enumerated; Ochiai puts the guilty file in the first three nearly
-always, and every further file costs as many test runs as the first."""
+TURNS = (6, 2, 1)
+"""Candidates per turn of the first, second and third most suspicious file; no further files: Ochiai
+puts the guilty one among the first three nearly always."""
 
 
 def search(work: Work) -> Generator[Event, None, Patch | None]:
@@ -63,18 +64,27 @@ class TrialSpace:
 
 
 def enumerate_candidates(work: Work, limit: int) -> list[Candidate]:
-    """Candidates of the suspicious files, in order of tier, then suspicion."""
+    """Candidates of the suspicious files, each file's in the enumerator's own order.
+
+    Files take turns, the most suspicious with the most to say: a re-sort by tier would let the
+    cheap edits of unlikely lines crowd out the rarer edits of the likeliest one.
+    """
     from tools.enumerate import candidates
 
-    paths = list(dict.fromkeys(s.path for s in work.suspects))[:FILES]
-    found: list[Candidate] = []
-    for path in paths:
+    paths = list(dict.fromkeys(s.path for s in work.suspects if s.path.endswith(".py")))
+    streams: list[tuple[int, Iterator[Candidate]]] = []
+    for path, turn in zip(paths, TURNS, strict=False):
         source = work.workspace.read(path)
-        if source is None or not path.endswith(".py"):
-            continue
-        here = [s for s in work.suspects if s.path == path]
-        found.extend(candidates(source, path, here, limit=limit))
-    found.sort(key=lambda c: (c.tier, -c.suspicion, c.path, c.line))
+        if source is not None:
+            here = [s for s in work.suspects if s.path == path]
+            streams.append((turn, candidates(source, path, here, limit=limit)))
+    found: list[Candidate] = []
+    while streams and len(found) < limit:
+        for turn, stream in list(streams):
+            some = list(islice(stream, turn))
+            found.extend(some)
+            if len(some) < turn:
+                streams.remove((turn, stream))
     return found[:limit]
 
 

@@ -24,7 +24,7 @@ def _runtime() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def _sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _runtime: Path) -> Iterator[None]:
+def _sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _runtime: Path) -> None:
     """Keys blanked, XDG directories and HOME inside `tmp_path`, connections to loopback only."""
     for name in SECRETS:
         monkeypatch.delenv(name, raising=False)
@@ -45,4 +45,3 @@ def _sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _runtime: Path) -> 
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
-    yield

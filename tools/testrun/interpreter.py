@@ -13,7 +13,11 @@ OURS = frozenset(
     "PYTHONWARNINGS PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_CURRENT_TEST PYTEST_VERSION "
     "COVERAGE_PROCESS_START COVERAGE_PROCESS_CONFIG".split()
 )
-OWN_PREFIXES = ("ANTHROPIC_", "POINTSMAN_", "OPENAI_", "LD_", "DYLD_", "GIT_", "SSH_", "BASH_FUNC")
+OWN_PREFIXES = (
+    "ANTHROPIC_", "POINTSMAN_", "OPENAI_", "LD_", "DYLD_", "GIT_", "SSH_", "BASH_FUNC",
+    "PYTEST_", "COVERAGE_", "COV_CORE_",
+)  # fmt: skip
+"""Ours, those that decide what is executed, and those of a test run that we may be part of."""
 SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "AUTH", "COOKIE")
 PERMITTED = ("PYTHONHASHSEED", "PYTHONUTF8", "LANG", "TZ", "TERM", "CI", "NO_COLOR", "USER")
 PYTHONS = ("python3", "python")
