@@ -22,11 +22,12 @@ from agent.errors import ConfigError, PolicyError
 from agent.events import Event
 from agent.places import Places
 from agent.types import CancelToken, Completion, Privacy, Task
-from agent.work import Deps, RunLimits, Runner
+from agent.work import Deps, Lessons, RunLimits, Runner
 
 if TYPE_CHECKING:
     from agent.gateway import Gateway
     from agent.ledger import Ledger
+    from agent.prices import Prices
     from agent.trajectory import RunSummary
     from tools.index import Index
     from tools.journal import Journal
@@ -81,6 +82,12 @@ class App:
         from agent.ledger import Ledger
 
         return Ledger(paths.ledger_path())
+
+    @cached_property
+    def prices(self) -> "Prices":
+        from agent.prices import Prices
+
+        return Prices(price_overrides(self.settings.prices))
 
     @cached_property
     def journal(self) -> "Journal":
@@ -173,8 +180,8 @@ class App:
         places: Places,
     ) -> Deps:
         """Everything a run needs."""
-        self.journal.recover(self.repo.root)
         self.ledger.close_orphans()
+        self.journal.recover(self.repo.root)
         return Deps(
             run_id=run_id,
             run_dir=directory,
@@ -195,6 +202,7 @@ class App:
             route=places.router(self.ledger, run_id),
             facts=places.facts,
             privacy=self._privacy(),
+            lessons=self._lessons(run_id, places),
             totals=lambda: self.ledger.totals(run_id),
             budget_usd_micro=self.settings.max_cost_usd_micro,
         )
@@ -203,13 +211,12 @@ class App:
         """The only spender of a run."""
         from agent.gateway import Gateway
         from agent.ledger import Budgets
-        from agent.prices import Prices
 
         s = self.settings
         return Gateway(
             ledger=self.ledger,
             providers=places.providers(),
-            prices=Prices(price_overrides(s.prices)),
+            prices=self.prices,
             budgets=Budgets(
                 run_usd_micro=s.max_cost_usd_micro,
                 day_usd_micro=s.max_cost_day_usd_micro,
@@ -222,6 +229,18 @@ class App:
         )
 
     # ------------------------------------------------------------------ pieces
+
+    def _lessons(self, run_id: str, places: Places) -> Lessons:
+        from agent.lessons import Forgotten, InLedger
+
+        if places is not self.places:
+            return Forgotten()
+        return InLedger(
+            ledger=self.ledger,
+            prices=self.prices,
+            run_id=run_id,
+            frontier_model=self.settings.frontier_model,
+        )
 
     def _limits(self) -> RunLimits:
         s = self.settings

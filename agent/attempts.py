@@ -5,7 +5,7 @@ after too many failures.
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from agent import context, finish, guards, proposals
+from agent import context, finish, guards, lessons, proposals
 from agent.asking import Answer, ask, code_for, evidence_of
 from agent.changes import inverse
 from agent.context import Attempt
@@ -30,6 +30,8 @@ class Result:
 
     status: str
     told: str = ""
+    patch: Patch | None = None
+    """What is in the workspace now, when it is done."""
 
 
 def carry_out(work: Work, plan: Plan, step: Step) -> Generator[Event, None, bool]:
@@ -98,6 +100,9 @@ def _attempt(
         work.last_failure = result.told
         tried.append(Attempt(answer=answer.completion.text, result=result.told))
         failures.append((answer.completion.location, 1))
+        lessons.refused(work, step, answer)
+    elif result.patch is not None:
+        lessons.accepted(work, step, answer, result.patch)
     return result
 
 
@@ -107,7 +112,7 @@ def _try_proposals(
     patch = yield from proposals.best(work, plan, step, answer, question)
     if patch is None:
         return Result(status="failed", told="no proposal makes the failing tests pass")
-    return Result(status="done")
+    return Result(status="done", patch=patch)
 
 
 def _try_patch(
@@ -122,10 +127,11 @@ def _try_patch(
     work.workspace.write(patch)
     finish.keep(work, work.workspace.changes())
     if step != plan.steps[-1]:
-        return Result(status="done")  # tests are for the whole plan: half of it may be red
+        # Tests are for the whole plan: half of it may be red.
+        return Result(status="done", patch=patch)
     told = yield from _what_fails(work)
     if not told:
-        return Result(status="done")
+        return Result(status="done", patch=patch)
     work.workspace.write(inverse(patch))
     return Result(status="failed", told=told)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 
-from agent import mutants
+from agent import lessons, mutants
 from agent.diagnose import run_tests, suite_of, summary
 from agent.events import Event, Notice, Phase
 from agent.evidence import Verification, compare
@@ -28,6 +28,7 @@ def verify(work: Work, *, by: str) -> Generator[Event, None, Outcome]:
     unproven = _unproven(work)
     if unproven:
         return not_solved(work, unproven)
+    lessons.proved(work)
     evidence = (*_evidence(work, verdict), f"patch by {by}")
     return (yield from _apply(work, change, evidence))
 
@@ -75,6 +76,9 @@ def _prove(work: Work, change: Patch) -> Generator[Event, None, Verification]:
     # Built from the user's tree again, not cloned: a file edited meanwhile is noticed here.
     clean = work.deps.make_workspace(work.deps.run_dir / "verify")
     try:
+        changed = [c.path for c in change.changes if clean.read(c.path) != c.before]
+        if changed:
+            return Verification(ok=False, reason=f"changed during the run: {', '.join(changed)}")
         clean.write(change)
         runner = suite_of(work, clean)
         if runner is None or work.baseline is None:

@@ -95,6 +95,31 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One attempt at a step, as the ledger keeps what became of it."""
+
+    step_id: str
+    request_id: str
+    step_kind: StepKind
+    location: Location
+    model: str
+    input_tokens: int
+    """Of the request's context."""
+    output_tokens: int
+    """Of the accepted patch; 0 for an attempt that was refused."""
+
+
+class Lessons(Protocol):
+    """Keeps what execution says about attempts. Each attempt counts once, also when resumed."""
+
+    def judged(self, tried: Tried, *, succeeded: bool) -> None: ...
+
+    def saved(self, tried: Tried) -> None:
+        """Estimate what one hosted request for this verified step would have cost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
     """Everything a run needs, wired by app.py. Callables build what must be built per run."""
 
@@ -121,6 +146,7 @@ class Deps:
     """(question, locations that are down, where an escalation is latched) → Route."""
     facts: Callable[[Location], ModelFacts]
     privacy: Callable[[Sequence[str]], Privacy]
+    lessons: Lessons
     totals: Callable[[], Totals]
     budget_usd_micro: int | None
     clock: Callable[[], float] = time.monotonic
@@ -150,6 +176,8 @@ class Work:
     suspects: tuple[Suspect, ...] = ()
     hits: tuple[Hit, ...] = ()
     plan: Plan | None = None
+    accepted: list[Tried] = field(default_factory=list)
+    """Attempts whose patches are in the workspace."""
     latched: Location | None = None
     """Where an escalation went: later steps stay there."""
     down: set[Location] = field(default_factory=set)

@@ -78,6 +78,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX attempt_day ON attempt (day)",
     ),
     (_OUTCOMES, _ESTIMATES),
+    (
+        "ALTER TABLE outcome ADD COLUMN request_id TEXT",
+        "CREATE UNIQUE INDEX outcome_once ON outcome (run_id, request_id)",
+    ),
 )
 
 

@@ -161,13 +161,17 @@ class Ledger:
         location: Location,
         model: str,
         succeeded: bool,
+        request_id: str | None = None,
     ) -> None:
-        """A step's attempt was judged by execution: what the router learns from."""
+        """A step's attempt was judged by execution: what the router learns from.
+
+        With a request id it counts once: a resumed run judges its recorded answers again.
+        """
         with self._transaction():
             self._db.execute(
-                "INSERT INTO outcome (at, run_id, step_id, step_kind, location, model, succeeded)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (_now(), run_id, step_id, step_kind, location, model, int(succeeded)),
+                "INSERT OR IGNORE INTO outcome (at, run_id, step_id, step_kind, location, model,"
+                " succeeded, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (_now(), run_id, step_id, step_kind, location, model, int(succeeded), request_id),
             )
 
     def history(self) -> tuple[StepRecord, ...]:
