@@ -109,14 +109,14 @@ def find_root(start: Path) -> Path | None:
 def repo_root(args: argparse.Namespace) -> Path:
     """The root of the repository the command works on. Raises RepoError with a remedy."""
     start = start_directory(args)
+    if all((start / name).exists() for name in ("HEAD", "objects", "refs")):
+        raise RepoError(
+            f"{start} is a bare repository or the inside of .git: no files to work on",
+            remedy=f"git clone {start} work && cd work",
+        )
     root = find_root(start)
     if root is not None:
         return root
-    if all((start / name).exists() for name in ("HEAD", "objects", "refs")):
-        raise RepoError(
-            f"{start} is a bare repository: there are no files to work on",
-            remedy=f"git clone {start} work && cd work",
-        )
     raise RepoError(
         f"{start} is not inside a git repository",
         remedy="git init && git add -A && git commit -m start",

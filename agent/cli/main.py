@@ -222,6 +222,12 @@ def _explain(error: Exception) -> int:
 
     if isinstance(error, PointsmanError):
         return _complain(str(error), error.remedy, error.exit_code)
+    if isinstance(error, OSError) and error.filename:
+        return _complain(
+            f"{error.filename}: {error.strerror}",
+            "see that it can be written and that the disk is not full: agent paths",
+            5,
+        )
     where = f"{type(error).__name__}: {error}"
     return _complain(f"unexpected: {where}", "run it again with --debug and report what it says", 5)
 
