@@ -1,0 +1,83 @@
+"""What an agent could read: one commit, no other object, no hidden test. And a control."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from evals.checkout import agent_repository, grading_tree
+from evals.datasets import Instance
+from tests.agent.repos import git
+from tests.evals import tiny
+
+SECRET = "the gold patch: minus, not plus"
+
+
+def leaky(root: Path) -> Instance:
+    """A source whose git holds the fix in its history, its stash, its reflog and a remote."""
+    found = tiny.instance(root, tests_visible=False)
+    git(root, "init", "--quiet")
+    (root / "till.py").write_text(tiny.GOOD + f"# {SECRET}\n")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "-m", "fixed")
+    (root / "till.py").write_text(tiny.BAD)
+    git(root, "commit", "--quiet", "--all", "-m", "broken again")
+    (root / "till.py").write_text(tiny.GOOD + f"# {SECRET} (stashed)\n")
+    git(root, "stash")
+    git(root, "remote", "add", "origin", "https://localhost/fixed.git")
+    return found
+
+
+def readable(root: Path) -> str:
+    """Every object that git has here, reachable or not, and every file of the tree and of .git."""
+    listed = subprocess.run(
+        ["git", "cat-file", "--batch-all-objects", "--batch"],
+        cwd=root, check=True, capture_output=True,
+    )  # fmt: skip
+    files = b"\n".join(p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file())
+    return (listed.stdout + files).decode("utf-8", "replace")
+
+
+def test_nothing_of_the_fix_can_be_read(tmp_path):
+    found = leaky(tmp_path / "source")
+    agent_repository(found, tmp_path / "agent")
+    seen = readable(tmp_path / "agent")
+    assert SECRET not in seen
+    assert "test_discount" not in seen
+    assert "sum(prices) + discount" in seen
+    assert git(tmp_path / "agent", "rev-list", "--all", "--count").strip() == "1"
+    assert git(tmp_path / "agent", "remote") == ""
+    assert git(tmp_path / "agent", "stash", "list") == ""
+    assert not list((tmp_path / "agent" / ".git").rglob("logs/*"))
+
+
+def test_without_isolation_it_can(tmp_path):
+    found = leaky(tmp_path / "source")
+    shutil.copytree(found.source_dir, tmp_path / "copy")
+    assert f"{SECRET} (stashed)" in readable(tmp_path / "copy")
+    assert "test_discount" in readable(tmp_path / "copy")
+
+
+def test_the_same_tree_is_the_same_commit(tmp_path):
+    found = tiny.instance(tmp_path / "source")
+    heads = set()
+    for name in ("one", "two"):
+        agent_repository(found, tmp_path / name)
+        heads.add(git(tmp_path / name, "rev-parse", "HEAD"))
+    assert len(heads) == 1
+
+
+def test_a_bundle_gives_the_tree_of_its_commit_and_no_other_object(tmp_path):
+    root = tmp_path / "source"
+    leaky(root)
+    base = git(root, "rev-parse", "HEAD").strip()
+    git(root, "bundle", "create", str(tmp_path / "b.bundle"), "HEAD", "main")
+    bundled = Instance(
+        instance_id="b", repo="b", base_commit=base, patch="", test_patch="",
+        problem_statement="", FAIL_TO_PASS=tiny.RED, PASS_TO_PASS=(), tests_visible=False,
+        source_bundle=str(tmp_path / "b.bundle"),
+    )  # fmt: skip
+    agent_repository(bundled, tmp_path / "agent")
+    assert (tmp_path / "agent" / "till.py").read_text() == tiny.BAD
+    assert SECRET not in readable(tmp_path / "agent")
+    grading_tree(bundled, tmp_path / "graded")
+    assert (tmp_path / "graded" / "test_till.py").read_text() == tiny.TESTS

@@ -1,0 +1,157 @@
+"""Whole runs: a unit end to end, and a run that is killed and taken up again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+
+import pytest
+
+from agent.cli.main import main
+from agent.errors import ConfigError
+from evals.arms import ARMS, Arm, arm
+from evals.executors.process import ProcessExecutor
+from evals.result import RESULT, Unit, load_results
+from evals.runner import Plan, run, units_of
+from tests.evals import tiny
+
+ZERO = arm("zero")
+
+
+def test_every_arm_has_settings_that_exist():
+    from agent import config
+
+    for one in ARMS:
+        config.load(dict(one.flags), {}, None)
+    with pytest.raises(ConfigError, match="unknown arm"):
+        arm("best")
+
+
+def test_a_unit_survives_json(tmp_path):
+    (unit,) = units_of(Plan(instances=(tiny.instance(tmp_path / "s"),), arms=(ZERO,)))
+    assert Unit.from_json(unit.to_json(), where="x") == unit
+
+
+def test_end_to_end_without_a_network(tmp_path, capsys):
+    """Rows on disk, through the command, to a report; again: nothing is run twice."""
+    row = asdict(tiny.instance(tmp_path / "source"))
+    (tmp_path / "rows.json").write_text(json.dumps([row]))
+    out = tmp_path / "run"
+    command = ["eval", "run", "--dataset", str(tmp_path / "rows.json"), "--arm", "zero"]
+    command += ["--zero-token-time", "10", "--max-time", "60", "--out", str(out)]
+    assert main(command) == 0
+    (found,) = load_results(out)
+    assert found.status in ("resolved", "unresolved"), found
+    assert found.fail_to_pass_total == 3
+    assert found.verdict in ("verified", "unverified"), found
+    assert found.test_runs > 0
+    assert not found.false_verified
+    if found.verdict == "verified":
+        assert found.status == "resolved"
+        assert found.fail_to_pass == 3
+        assert tiny.OLD in found.patch
+    report = (out / "report.md").read_text()
+    assert "agent eval run --dataset rows.json --arm zero" in report
+    assert "till-discount" in report
+    (line,) = (out / "predictions" / "pointsman-zero.jsonl").read_text().splitlines()
+    assert json.loads(line)["instance_id"] == "till-discount"
+    stamp = (out / "units" / "till-discount.zero.0" / RESULT).stat().st_mtime_ns
+    assert main(command) == 0
+    assert (out / "units" / "till-discount.zero.0" / RESULT).stat().st_mtime_ns == stamp
+    capsys.readouterr()
+    assert main(["eval", "compare", f"{out}:zero", f"{out}:zero", "--fail-below", "0"]) == 0
+    assert "n = 1" in capsys.readouterr().out
+    assert main(["eval", "compare", f"{out}:zero", f"{out}:mini"]) == 2
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from evals.arms import Arm
+from evals.datasets import load_instances
+from evals.executors.process import ProcessExecutor
+from evals.runner import Plan, run
+none = Arm(name="none", about="", flags=(("local_model", "none"), ("zero_token", False)))
+plan = Plan(instances=load_instances(Path(sys.argv[1])), arms=(none,), max_wall_s=60)
+run(plan, Path(sys.argv[2]), ProcessExecutor(workers=1))
+"""
+
+
+def test_a_run_killed_in_the_middle_gives_the_same_results(tmp_path):
+    first = tiny.instance(tmp_path / "source")
+    many = [replace(first, instance_id=f"till-{n}") for n in range(3)]
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps([asdict(i) for i in many]))
+    out = tmp_path / "run"
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(rows), str(out)], start_new_session=True
+    )
+    done = out / "units" / "till-0.none.0" / RESULT
+    second = out / "units" / "till-1.none.0" / "unit.json"
+    deadline = time.monotonic() + 40
+    while not (done.exists() and second.exists()):
+        assert time.monotonic() < deadline
+        assert driver.poll() is None
+        time.sleep(0.02)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    finished = {p.parent.name: p.stat().st_mtime_ns for p in out.glob(f"units/*/{RESULT}")}
+    assert 1 <= len(finished) < 3
+    time.sleep(2.5)  # the unit that was running notices within a second that nobody waits for it
+    plan = Plan(instances=tuple(many), arms=(NONE,), max_wall_s=60)
+    told: list[str] = []
+    results = run(
+        plan, out, ProcessExecutor(workers=2), lambda r, done, total: told.append(r.instance_id)
+    )
+    assert [r.instance_id for r in results] == [i.instance_id for i in many]
+    assert {r.status for r in results} == {"unresolved"}, results
+    assert "till-0" not in told
+    kept = {p.parent.name: p.stat().st_mtime_ns for p in out.glob(f"units/*/{RESULT}")}
+    assert all(kept[name] == stamp for name, stamp in finished.items())
+    assert len(kept) == 3
+
+
+NONE = Arm(name="none", about="", flags=(("local_model", "none"), ("zero_token", False)))
+
+
+def test_what_cannot_be_run_is_infrastructure_and_is_tried_again(tmp_path):
+    gone = replace(tiny.instance(tmp_path / "s"), source_dir=str(tmp_path / "nowhere"))
+    plan = Plan(instances=(gone,), arms=(NONE,))
+    (found,) = run(plan, tmp_path / "run", ProcessExecutor())
+    assert found.status == "infra"
+    assert "there is no directory" in found.reason
+    plan = Plan(instances=(replace(gone, source_dir=str(tmp_path / "s")),), arms=(NONE,))
+    (found,) = run(plan, tmp_path / "run", ProcessExecutor())
+    assert found.status == "unresolved"
+
+
+def test_a_worker_that_is_lost_or_does_not_end_is_told_apart(tmp_path):
+    one = tiny.instance(tmp_path / "s")
+    broken = Arm(name="broken", about="", flags=(("no_such_setting", True),))
+    (found,) = run(Plan(instances=(one,), arms=(broken,)), tmp_path / "a", ProcessExecutor())
+    assert found.status == "infra"
+    assert "no_such_setting" in found.reason
+    plan = Plan(instances=(one,), arms=(NONE,), max_wall_s=0.01)
+    (found,) = run(plan, tmp_path / "b", ProcessExecutor(grace_s=0.05))
+    assert found.status == "unresolved"
+    assert found.exit_reason == "hard limit"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--arm", "best"],
+        ["run", "--dataset", "/nowhere"],
+        ["run", "--arm", "frontier"],
+        ["run", "--seeds", "0"],
+        ["report", "/nowhere"],
+        ["validate", "--dataset", "/nowhere"],
+    ],
+)
+def test_bad_input_is_a_usage_error(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["eval", *words]) == 2
+    assert not list(tmp_path.glob("*.jsonl"))
