@@ -16,7 +16,6 @@ from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
-from textual.theme import Theme
 from textual.widgets import Footer
 
 from agent.errors import PointsmanError
@@ -30,6 +29,7 @@ from agent.tui.pump import batched
 from agent.tui.session import Session
 from agent.tui.status import Banner, Meter, Stage, Title
 from agent.tui.testpane import TestPane
+from agent.tui.theme import ANSI, THEME
 from agent.tui.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -37,20 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatApp"]
 
-THEME = Theme(
-    name="pointsman",
-    primary="#5fafd7",
-    secondary="#8787af",
-    accent="#d7af5f",
-    foreground="#d0d0d0",
-    background="#16181d",
-    surface="#1f232b",
-    panel="#272c36",
-    success="#87af5f",
-    warning="#d7af5f",
-    error="#d75f5f",
-    dark=True,
-)
 WELCOME = (
     Say(label="", text="Say what is wrong:  /fix clamp(12, 1, 9) gives 1", style="bold"),
     Say(
@@ -106,6 +92,7 @@ class ChatApp(App[int]):
 
         # Without colour the terminal's own foreground and background are left alone.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
+        self.ansi_theme_dark = ANSI
         self.session = session
         self.words = session.setup.words
         self._queue: deque[Ask] = deque()

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from agent.sanitize import clean, one_line, plain
+from agent.tui.items import Say
 from agent.tui.words import Line
 
 if TYPE_CHECKING:
@@ -64,25 +65,18 @@ class Conversation(VerticalScroll):
         await self.remove_children()
 
 
-class Lines(Static):
+class Labelled(Static):
     """Rows with a label column; the text wraps beside it, whatever the width."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._rows: list[Line] = []
+    def __init__(self, rows: Iterable[Line] = (), *, column: int, classes: str = "") -> None:
+        super().__init__(classes=classes)
+        self._rows = list(rows)
+        self._column = column
         self._width = 0
 
-    @property
-    def count(self) -> int:
-        return len(self._rows)
-
-    def add(self, rows: Iterable[Line]) -> None:
-        self._rows += rows
-        self._draw()
-
-    def on_resize(self, event: events.Resize) -> None:
-        if event.size.width != self._width:
-            self._width = event.size.width
+    def on_resize(self) -> None:
+        if self.content_size.width != self._width:
+            self._width = self.content_size.width
             self._draw()
 
     def _draw(self) -> None:
@@ -93,13 +87,33 @@ class Lines(Static):
         text = Text.assemble(plain(row.text, row.style))
         if row.note:
             text.append_text(plain(f"  {row.note}", "dim"))
-        label = one_line(row.label, LABEL)
-        for part in text.wrap(
-            self.app.console, max(self._width - LABEL - 2, 20), overflow="fold"
-        ) or [Text()]:
+        label = self._label(row)
+        width = max(self._width - self._column - 2, 20)
+        for part in text.wrap(self.app.console, width, overflow="fold") or [Text()]:
             part.rstrip()
-            yield Text.assemble((f"{label:>{LABEL}}  ", "cyan"), part)
-            label = ""
+            yield Text.assemble((f"{label}  ", "cyan"), part)
+            label = " " * self._column
+
+    def _label(self, row: Line) -> str:
+        return one_line(row.label, self._column).ljust(self._column)
+
+
+class Lines(Labelled):
+    """What happens, row by row, as it happens."""
+
+    def __init__(self) -> None:
+        super().__init__(column=LABEL)
+
+    @property
+    def count(self) -> int:
+        return len(self._rows)
+
+    def add(self, rows: Iterable[Line]) -> None:
+        self._rows += rows
+        self._draw()
+
+    def _label(self, row: Line) -> str:
+        return one_line(row.label, LABEL).rjust(LABEL)
 
 
 class Folding(Vertical):
@@ -179,7 +193,7 @@ class Answer(Vertical):
         self.query_one(".folding-title", Static).update(Text(f"{sign} {self._title}{more}", "bold"))
 
 
-class Verdict(Static):
+class Verdict(Labelled):
     """How a run ended: the closing table under its mark."""
 
     MARKS: ClassVar[dict[str, str]] = {
@@ -189,14 +203,10 @@ class Verdict(Static):
     }
 
     def __init__(self, verdict: str, rows: Iterable[tuple[str, str]], following: str) -> None:
-        text = Text()
-        for number, (label, value) in enumerate(rows):
-            text.append(f"{chr(10) if number else ''}{label:<9}", "cyan")
-            text.append_text(plain(value))
+        found = [Say(label=label, text=value) for label, value in rows]
         if following:
-            text.append("\nnext     ", "cyan")
-            text.append_text(plain(following, "bold"))
-        super().__init__(text, classes=f"verdict -{verdict}")
+            found.append(Say(label="next", text=following, style="bold"))
+        super().__init__(found, column=len("evidence"), classes=f"verdict -{verdict}")
         self.border_title = self.MARKS[verdict]
 
 

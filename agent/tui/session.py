@@ -163,8 +163,13 @@ class Session:
 
     def _model(self, name: str) -> Iterator[Item]:
         if name:
+            before = self._flags
             self._set(local_model=name)
-            model = self.app.places.local_model  # raises where it is not installed
+            try:
+                model = self.app.places.local_model
+            except ConfigError:  # not installed: the session stays usable
+                self._adopt(before)
+                raise
             text = f"{model.name}, {model.window:,} tokens" if model else "none"
             yield Say(label="model", text=f"local: {text}")
             return
@@ -183,7 +188,9 @@ class Session:
 
     def _set(self, **flags: object) -> None:
         """Change settings for this session. Nothing changes when the value is refused."""
-        loaded = self.setup.reload({**self._flags, **flags})
-        self._flags.update(flags)
-        self.loaded = loaded
+        self._adopt({**self._flags, **flags})
+
+    def _adopt(self, flags: dict[str, object]) -> None:
+        self.loaded = self.setup.reload(flags)
+        self._flags = flags
         self.__dict__.pop("app", None)

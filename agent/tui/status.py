@@ -70,6 +70,8 @@ class Stage(Static):
                 self._detail = one_line(event.detail, 40) or self._detail
             case ev.RequestStarted():
                 self._detail = one_line(f"asking {event.route.model or event.route.provider}", 40)
+            case ev.RunFinished():
+                self.rest()
             case _:
                 return
         self._draw()

@@ -2,12 +2,12 @@
 
 import json
 
-import pytest
-
+from agent.tui.items import Offer
 from agent.tui.review import ReviewScreen
 from tests.agent.repos import FIXED, PACKAGE, shop, snapshot
 from tests.loopback import dialects, serve
 from tests.tui.support import BUGGY, ISSUE, RIGHT, budget, chat, say, screen, until
+from tools.types import FileChange, Patch
 
 SIZE = (100, 40)
 
@@ -50,7 +50,7 @@ async def test_fix_reject_accept_apply_undo_redo(tmp_path):
         assert (root / "budget.py").read_text() == RIGHT
 
 
-DOC = '"""The price after taking `percent` off, never negative."""'
+DOC, NEW_DOC = '"""Prices."""', '"""Prices of a shop."""'
 PLAN = json.dumps(
     {
         "summary": "clamp returns the wrong bound",
@@ -68,12 +68,12 @@ def blocks(*pairs: tuple[str, str]) -> str:
 
 
 async def test_part_of_a_verified_patch_is_byte_exact_and_said_to_be_untested(tmp_path):
-    """A model's answer of two hunks: the second alone is applied, and undone."""
+    """A model's answer of two hunks: the harmless one alone is applied, and undone."""
     root = shop(tmp_path / "shop")
     before = snapshot(root)
     answer = blocks(
         ("    if value > high:\n        return low", "    if value > high:\n        return high"),
-        (f"    {DOC}", f"    {DOC.replace('price after', 'price of a thing after')}"),
+        (DOC, NEW_DOC),
     )
     with serve([dialects.openai(PLAN), dialects.openai(answer)]) as onprem:
         app = chat(root, zero_token=False, onprem_url=onprem.url, onprem_model="coder")
@@ -81,11 +81,11 @@ async def test_part_of_a_verified_patch_is_byte_exact_and_said_to_be_untested(tm
             await say(pilot, "/fix clamp(12, 1, 9) gives 1")
             await until(pilot, reviewing(app))
             assert "1 file, 2 hunks" in screen(app)
-            await pilot.press("r", "a", "enter")
+            await pilot.press("a", "r", "enter")
             await until(pilot, lambda: "applied: shop.py (1 of 2 hunks)" in screen(app))
             assert "the tests verified the whole, not this part" in " ".join(screen(app).split())
             text = (root / "shop.py").read_text()
-            assert text == PACKAGE.replace("The price after", "The price of a thing after")
+            assert text == PACKAGE.replace(DOC, NEW_DOC)
             assert "frontier" not in app.plan.render().plain  # type: ignore[union-attr]
             assert "✔ 1. edit · done" in str(app.plan.render())
             assert "onprem · coder" in str(app.plan.render())
@@ -98,7 +98,7 @@ async def test_part_of_a_verified_patch_is_byte_exact_and_said_to_be_untested(tm
             await until(pilot, reviewing(app))
             await pilot.press("A", "enter")
             await until(pilot, lambda: "applied: shop.py (2 of 2 hunks)" in screen(app))
-            whole = FIXED.replace("The price after", "The price of a thing after")
+            whole = FIXED.replace(DOC, NEW_DOC)
             assert (root / "shop.py").read_text() == whole
 
 
@@ -106,13 +106,32 @@ async def test_a_file_changed_meanwhile_is_kept(tmp_path):
     root = budget(tmp_path / "budget")
     app = chat(root)
     async with app.run_test(size=SIZE) as pilot:
-        await say(pilot, f"/fix {ISSUE}")
+        app.post_message(app.Came(offered(app)))
         await until(pilot, reviewing(app))
+        assert "NOT verified" in screen(app)
         (root / "budget.py").write_text(BUGGY + "MINE = 1\n")
         await pilot.press("a", "enter")
         await until(pilot, lambda: "changed since it was read" in screen(app))
         assert (root / "budget.py").read_text() == BUGGY + "MINE = 1\n"
         assert app.session.offer is not None, "the patch can still be looked at"
+        (root / "budget.py").write_text(BUGGY)
+        await pilot.press("f4")
+        await until(pilot, reviewing(app))
+        await pilot.press("a", "enter")
+        await until(pilot, lambda: "this patch is not verified" in screen(app))
+        assert (root / "budget.py").read_text() == RIGHT
+
+
+def offered(app):
+    """An unverified patch of the only file, as a run would offer it."""
+    change = FileChange(path="budget.py", before=BUGGY.encode(), after=RIGHT.encode())
+    app.session.offer = Offer(
+        run_id="20261120-143015-a1b2c3",
+        patch=Patch(changes=(change,)),
+        verified=False,
+        reason="no test shows the problem",
+    )
+    return app.session.offer
 
 
 async def test_escape_stops_queued_messages_wait_and_typing_is_not_disturbed(tmp_path):
@@ -123,7 +142,7 @@ async def test_escape_stops_queued_messages_wait_and_typing_is_not_disturbed(tmp
         await say(pilot, f"/fix {ISSUE}")
         await say(pilot, "/search remaining")
         await until(pilot, lambda: "starts when /fix has ended" in screen(app))
-        assert "1 queued" in screen(app)
+        await until(pilot, lambda: "1 queued" in screen(app))
         await pilot.press("escape")
         assert app.session.stop.is_set()
         await until(pilot, lambda: "not solved" in screen(app) and app._job is None)
@@ -134,45 +153,49 @@ async def test_escape_stops_queued_messages_wait_and_typing_is_not_disturbed(tmp
         await pilot.press("enter")
         await until(pilot, lambda: "budget.py:1 remaining" in screen(app))
 
-        await say(pilot, "/resume")
-        await pilot.press(*"and a")  # somebody types while the patch arrives
+        await pilot.press(*"and a")  # somebody types while a patch arrives
+        app.post_message(app.Came(offered(app)))
         await until(pilot, lambda: "a patch is ready" in screen(app))
         assert app.input.text == "and a"
         assert not isinstance(app.screen, ReviewScreen)
 
 
-@pytest.mark.parametrize(
-    ("typed", "shown"),
-    [
-        ("hello there", "free conversation needs a model"),
-        ("/nope", "there is no command /nope"),
-        ("/fix", "say what about"),
-        ("/undo", "nothing to undo"),
-        ("/resume", "no run was interrupted"),
-        ("/diff", "no run here yet"),
-        ("/map", "def remaining(total, used)"),
-        ("!echo $((6 * 7)); touch .git/planted", "42"),
-        ("/model", "the zero-token stage works without"),
-        ("/model nosuchmodel", "is not installed"),
-        ("/budget 0.25", "a run may cost $0.25"),
-        ("/budget lots", "expected an amount of dollars"),
-        ("/local-only", "nothing leaves this machine"),
-        ("/runs", "no run of this repository yet"),
-        ("/cost", "no model was asked yet"),
-    ],
+ANSWERS = (
+    ("hello there", "free conversation needs a model"),
+    ("/nope", "there is no command /nope"),
+    ("/fix", "say what about"),
+    ("/undo", "nothing to undo"),
+    ("/resume", "no run was interrupted"),
+    ("/diff", "no run here yet"),
+    ("/map", "def remaining(total, used)"),
+    ("!echo $((6 * 7)); touch .git/planted", "42"),
+    ("/model", "the zero-token stage works without"),
+    ("/model nosuchmodel", "is not installed"),
+    ("/budget 0.25", "a run may cost $0.25"),
+    ("/budget lots", "expected an amount of dollars"),
+    ("/local-only", "nothing leaves this machine"),
+    ("/runs", "no run of this repository yet"),
+    ("/cost", "no model was asked yet"),
 )
-async def test_what_is_typed_gets_one_clear_answer(tmp_path, typed, shown):
+
+
+async def test_what_is_typed_gets_one_clear_answer(tmp_path):
     root = budget(tmp_path / "budget")
     before = snapshot(root)
     app = chat(root)
     async with app.run_test(size=(110, 40)) as pilot:
-        await say(pilot, typed)
-        await until(pilot, lambda: shown in " ".join(screen(app).split()))
-        await until(pilot, lambda: app._job is None)
+        for typed, answer in ANSWERS:
+            await say(pilot, "/clear")
+            await until(pilot, lambda: not app.talk.children)
+            await say(pilot, typed)
+            await until(pilot, lambda answer=answer: answer in " ".join(screen(app).split()))
+            await until(pilot, lambda: app._job is None)
+            if len(app.screen_stack) > 1:
+                await pilot.press("escape")
+        assert app.session.settings.max_cost_usd_micro == 250_000, "the refused one changed nothing"
+        assert app.session.settings.local_model == "none"
+        await until(pilot, lambda: "of $0.25" in screen(app) and "LOCAL ONLY" in screen(app))
     assert snapshot(root) == before
-    if typed.startswith("/budget 0"):
-        assert app.session.settings.max_cost_usd_micro == 250_000
-        assert "of $0.25" in str(app.meter.render())
 
 
 async def test_several_lines_history_completion_and_palette(tmp_path):
@@ -183,7 +206,7 @@ async def test_several_lines_history_completion_and_palette(tmp_path):
         await pilot.press("tab")
         assert app.input.text == "/local-only "
         app.input.load_text("")
-        await say(pilot, "first\nsecond")
+        await pilot.press(*"first", "ctrl+j", *"second", "enter")
         await until(pilot, lambda: "second" in screen(app) and app._job is None)
         await pilot.press(*"draft", "up")
         assert app.input.text == "first\nsecond"

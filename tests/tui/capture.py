@@ -1,0 +1,41 @@
+"""Pictures of a real session for the documentation:
+
+python -m tests.tui.capture docs
+"""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from agent.tui.app import ChatApp
+from agent.tui.review import ReviewScreen
+from tests.agent.repos import shop
+from tests.tui.support import say, screen, session, until
+
+SIZE = (112, 32)
+
+
+async def capture(directory: Path) -> None:
+    """`/fix` on a small repository: the review of its patch, and the screen once it is applied."""
+    with tempfile.TemporaryDirectory() as scratch:
+        app = ChatApp(session(shop(Path(scratch) / "shop"), zero_token_candidates=None))
+        async with app.run_test(size=SIZE) as pilot:
+            app.input.cursor_blink = False
+            await say(pilot, "/fix clamp(12, 1, 9) gives 1")
+            await until(pilot, lambda: isinstance(app.screen, ReviewScreen), 300.0)
+            await until(pilot, lambda: "undecided" in screen(app))
+            save(app, directory / "tui-review.svg")
+            await pilot.press("a", "enter")
+            await until(pilot, lambda: "applied: shop.py" in screen(app))
+            await until(pilot, lambda: app._job is None)
+            await pilot.pause(0.5)
+            save(app, directory / "tui.svg")
+
+
+def save(app: ChatApp, path: Path) -> None:
+    path.write_text(app.export_screenshot(title="agent chat"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    asyncio.run(capture(Path(sys.argv[1])))
