@@ -153,8 +153,11 @@ def line_request(
 
 
 def edit_format_of(model: str, window: int) -> EditFormatName:
-    """Small windows mean the shipped model, which was trained on the line format only."""
-    return "line" if window <= 4096 or "mini" in model.lower() else "search_replace"
+    """As the catalogue says; windows too small for any other mean a relative of the shipped model,
+    which was trained on the line format only."""
+    from agent import models
+
+    return "line" if window <= 4096 else models.edit_format(model)
 
 
 def whole_files(paths: Sequence[str], read: FileReader, budget: int) -> list[Span]:

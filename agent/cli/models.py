@@ -1,8 +1,10 @@
-"""`agent models`: which models are here, which one is used, and how fast it is."""
+"""`agent models`: which models are here, which one is used, what would fit, how to get it."""
 
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from agent.cli.common import (
     add_action,
     add_json,
     emit,
+    err_console,
     find_root,
     load_settings,
     show_table,
@@ -20,8 +23,10 @@ from agent.errors import ConfigError
 from agent.sanitize import clean, one_line, plain
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from agent.config import Settings
-    from agent.models import Entry, ModelInfo
+    from agent.models import Entry, Fit, Machine, ModelInfo
 
 __all__ = ["configure", "run"]
 
@@ -31,7 +36,8 @@ def configure(parser: Parser, name: str) -> None:
     for action, text in (
         ("list", "models on this machine; the one in use is marked (the default)"),
         ("use", "use a model from now on: mini, a name from the list, a GGUF file, or none"),
-        ("fit", "what fits into the memory of this machine, here or in the catalogue"),
+        ("fit", "what fits this machine, here or in the catalogue, and how fast it would be"),
+        ("pull", "fetch a model's file: a name of the catalogue, or OWNER/REPOSITORY on the hub"),
         ("import", "make a GGUF file known by a link, its header checked first"),
         ("calibrate", "start the model in use, test its draft head, measure its speed"),
         ("status", "engine workers that are running"),
@@ -43,7 +49,12 @@ def configure(parser: Parser, name: str) -> None:
         if action == "import":
             sub.add_argument("file", type=Path)
         if action == "fit":
+            sub.add_argument("name", nargs="?", help="one model, with the formula")
             sub.add_argument("--context", type=int, metavar="TOKENS", help="else local.context")
+        if action == "pull":
+            sub.add_argument("model")
+            sub.add_argument("--quant", metavar="TYPE", help="another quantisation, such as Q8_0")
+            sub.add_argument("--offline", action="store_true", help="only what is on this machine")
     add_json(parser)
 
 
@@ -51,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     actions = {
         "list": _list,
         "fit": _fit,
+        "pull": _pull,
         "use": _use,
         "import": _import,
         "calibrate": _calibrate,
@@ -99,58 +111,135 @@ def _list(args: argparse.Namespace) -> int:
         state = "switched off" if name == "none" else "not installed"
         sys.stderr.write(f"local.model = {clean(name)}: {state}\n")
         sys.stderr.write("  next: agent models fit\n")
+    elif used == _mini():
+        _say(*_about_mini(settings.local_context))
     return 0
 
 
-def _fit(args: argparse.Namespace) -> int:
-    """Installed models and those of the catalogue against the memory that is free now."""
-    from rich.table import Table
+def _mini() -> Path | None:
+    from agent import models
 
+    shipped = models.shipped()
+    return None if shipped is None else shipped.resolve()
+
+
+def _about_mini(context: int) -> tuple[str, ...]:
+    """What the shipped model is, and the better one for this machine."""
+    from agent import models, paths
+
+    found = models.best(models.look(paths.cache_dir()), models.catalogue(), context=context)
+    lines = (
+        "Pointsman Mini ships with the package: it proposes edits of a few lines to small Python",
+        "bugs. It cannot plan, talk, or write new code; fix, test, map and search work with it.",
+    )
+    if found is None:
+        return (*lines, "no larger model of the catalogue fits this machine: agent models fit")
+    entry, fit = found
+    size = f"{entry.file_bytes / 1e9:.1f} GB to fetch, {_speed(fit)} predicted"
+    return (
+        *lines,
+        f"larger, and fits here: {entry.title} ({size}): agent models pull {entry.name}",
+    )
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        sys.stderr.write(f"  {clean(line)}\n")
+
+
+def _fit(args: argparse.Namespace) -> int:
+    """Installed models and those of the catalogue against what this machine has free now."""
     from agent import models, paths
     from agent.trajectory import jsonable
 
     context = args.context or _settings(args).local_context
-    rows = [(m.path.stem, "installed", m) for m in models.installed(paths.models_dir())]
-    rows += [(e.name, e.source, _as_info(e)) for e in models.catalogue() if e.file_bytes]
-    judged = [(n, where, models.fit(m, context=min(context, m.context or context)))
-              for n, where, m in rows]  # fmt: skip
+    machine = models.look(paths.cache_dir())
+    here = list(models.installed(paths.models_dir()))
+    rows: list[tuple[str, str, ModelInfo | Entry]] = [(m.path.stem, "installed", m) for m in here]
+    known = {e.name for m in here if (e := models.find(m.path.name))}
+    rows += [(e.name, e.repo, e) for e in models.catalogue() if e.repo and e.name not in known]
+    if args.name:
+        rows = [row for row in rows if row[0].lower().startswith(args.name.lower())]
+        if not rows:
+            raise ConfigError(f"no model {args.name!r}", remedy="agent models fit")
+    judged = [
+        (name, where, m, models.fit(models.load_of(m), machine, context=context))
+        for name, where, m in rows
+    ]
     if args.json:
-        for name, where, fit in judged:
-            emit({"name": name, "source": where, "context": context, **jsonable(fit)})
+        for name, where, m, fit in judged:
+            advice = jsonable(m.sampling) if hasattr(m, "sampling") else None
+            emit({"name": name, "source": where, "quantisation": m.quantisation,
+                  "sampling": advice, **jsonable(fit)})  # fmt: skip
         return 0
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("model", "fits", "needs", "free", "from"):
-        table.add_column(title, overflow="fold")
-    for name, where, fit in judged:
-        table.add_row(
-            plain(one_line(name, 60), "bold"),
-            "yes" if fit.fits else "no",
-            f"{fit.needed / 2**30:.1f} GiB",
-            f"{fit.available / 2**30:.1f} GiB",
-            plain(one_line(where, 80), "dim"),
-        )
-    show_table(args, table)
-    sys.stderr.write(f"with {context:,} tokens of context, or what the model was made for\n")
-    sys.stderr.write("  next: download the GGUF file, then agent models import FILE\n")
+    _fit_table(args, judged)
+    _say(*_about_machine(machine))
+    if args.name:
+        _say(*(f"{name}: {fit.formula}" for name, _, _, fit in judged))
+    else:
+        _say("tokens/s: plain decoding at 8,192 tokens of context; drafts add to it")
+        _say("next: agent models pull NAME")
     return 0
 
 
-def _as_info(entry: "Entry") -> "ModelInfo":
-    """A catalogue entry as if its file were here."""
-    from agent.models import ModelInfo
+def _fit_table(
+    args: argparse.Namespace, judged: "list[tuple[str, str, ModelInfo | Entry, Fit]]"
+) -> None:
+    from rich.table import Table
 
-    return ModelInfo(
-        path=Path(entry.file or entry.name),
-        name=entry.title,
-        architecture=entry.architecture,
-        parameters=int(entry.parameters * 1e9),
-        context=entry.context,
-        has_mtp=True,
-        hybrid=True,
-        quantisation=entry.quantisation,
-        size=entry.file_bytes,
-        kv_bytes=entry.kv_bytes,
-    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in (
+        "model",
+        "fits",
+        "weights",
+        "context",
+        "KV",
+        "where",
+        "needs",
+        "free",
+        "tokens/s",
+    ):
+        table.add_column(title, no_wrap=title != "model")
+    for name, where, model, fit in judged:
+        table.add_row(
+            plain(one_line(name, 60), "bold" if where == "installed" else ""),
+            plain("yes", "green") if fit.fits else plain("no", "dim"),
+            plain(model.quantisation),
+            f"{fit.context:,}",
+            fit.kv_type,
+            fit.where,
+            f"{fit.needed / 2**30:.1f} GiB",
+            f"{fit.available / 2**30:.1f} GiB",
+            "" if not fit.fits else "?" if fit.tokens_per_s is None else f"{fit.tokens_per_s:.1f}",
+        )
+    show_table(args, table)
+
+
+def _about_machine(machine: "Machine") -> list[str]:
+    from agent import models
+
+    gib = 2**30
+    lines = [
+        f"memory: {machine.ram_free / gib:.1f} of {machine.ram_total / gib:.1f} GiB free,"
+        f" {machine.bandwidth / 1e9:.1f} GB/s measured, {machine.cores} cores"
+    ]
+    for gpu in machine.gpus:
+        speed = (
+            f"{gpu.bandwidth / 1e9:,.0f} GB/s by its data sheet"
+            if gpu.bandwidth
+            else "speed unknown"
+        )
+        lines.append(f"{gpu.name}: {gpu.free / gib:.1f} of {gpu.total / gib:.1f} GiB free, {speed}")
+    if machine.gpus and not machine.gpu_build:
+        lines.append(
+            "the installed llama.cpp was built without GPU support and leaves it idle; replace it:"
+        )
+        lines.append(f"  {models.gpu_install_command()}")
+    return lines
+
+
+def _speed(fit: "Fit") -> str:
+    return "speed unknown" if fit.tokens_per_s is None else f"{fit.tokens_per_s:.1f} tokens/s"
 
 
 def _used(settings: "Settings") -> Path | None:
@@ -166,7 +255,54 @@ def _millions(parameters: int) -> str:
     return f"{parameters / 1e9:.1f} B" if parameters >= 10**9 else f"{parameters / 1e6:.1f} M"
 
 
-# --------------------------------------------------------------------------- choosing
+# --------------------------------------------------------------------------- getting, choosing
+
+
+def _pull(args: argparse.Namespace) -> int:
+    from agent import paths
+    from agent.models.pull import pull, source_of
+    from agent.trajectory import jsonable
+
+    source = source_of(args.model, args.quant)
+    with _progress(args) as progress:
+        done = pull(source, paths.models_dir(), progress=progress, offline=args.offline)
+    if args.json:
+        emit({**jsonable(done), "repo": source.repo})
+    checked = f"SHA-256 {done.sha256} as published" if done.sha256 else "hash not published"
+    state = (
+        f"{done.fetched / 1e9:.2f} GB fetched, {checked}" if done.fetched else "was here already"
+    )
+    _say(f"{done.path}: {state}", f"next: agent models use {done.path.stem}")
+    return 0
+
+
+@contextmanager
+def _progress(args: argparse.Namespace) -> "Iterator[Callable[[str, int, int], None]]":
+    """A bar where somebody looks."""
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    console = err_console(args)
+    shown = console.is_terminal and not console.is_dumb_terminal and not args.quiet
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(),
+               TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, disable=not shown, transient=True) as bars:
+
+        def told(name: str, at: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(plain(one_line(name, 40)).plain, total=total)
+                bars.update(tasks[name], completed=at)
+                bars.reset(tasks[name], completed=at, total=total)
+            bars.update(tasks[name], completed=at)
+
+        yield told
 
 
 def _use(args: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ __all__ = [
     "amx_present",
     "bindings",
     "gbnf_of_schema",
+    "gpu_build",
 ]
 
 _KV_TYPES = {"f16": 1, "q8_0": 8}
@@ -64,6 +65,11 @@ def bindings() -> _Bindings:
     core.llama_backend_init()
     _keep.extend((library, callback))
     return library
+
+
+def gpu_build() -> bool:
+    """Whether the installed library was built for a GPU of any kind."""
+    return bool(bindings().core.llama_supports_gpu_offload())
 
 
 def gbnf_of_schema(schema: str) -> str:

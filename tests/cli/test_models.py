@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import models, paths
+from agent import paths
 from agent.cli.main import main
 
 
@@ -58,19 +58,6 @@ def test_nothing_in_use_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "use", "none"]) == 0
     assert main(["models", "list"]) == 0
     assert "local.model = none: switched off" in capsys.readouterr().err
-
-
-def test_fit_judges_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "fit", "--json", "--context", "4096"]) == 0
-    rows = {r["name"]: r for r in map(json.loads, capsys.readouterr().out.splitlines())}
-    known = [e for e in models.catalogue() if e.file_bytes]
-    assert {e.name for e in known} <= set(rows)
-    for e in known:
-        row = rows[e.name]
-        assert row["needed"] > e.file_bytes
-        assert row["fits"] == (row["needed"] <= row["available"])
-    assert main(["models", "fit"]) == 0
-    assert "agent models import" in capsys.readouterr().err
 
 
 def test_no_worker_runs(

@@ -68,18 +68,3 @@ def test_a_file_is_imported_by_a_link(tiny_models: dict[str, Path], tmp_path: Pa
     other.write_bytes(tiny_models["q8_0"].read_bytes())
     with pytest.raises(EngineError, match="there already"):
         models.import_model(other, folder)
-
-
-def test_fit_counts_file_and_context(tiny_models: dict[str, Path]) -> None:
-    info = models.inspect(tiny_models["f32"])
-    small = models.fit(info, context=1000, available=2**40)
-    large = models.fit(info, context=2000, available=2**20)
-    assert small.fits
-    assert not large.fits
-    assert large.needed - small.needed == 1000 * info.kv_bytes
-
-
-def test_the_catalogue_is_whole() -> None:
-    entries = models.catalogue()
-    assert len({e.name for e in entries}) == len(entries) >= 8
-    assert all(e.context and e.use and e.architecture for e in entries)
