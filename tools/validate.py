@@ -31,7 +31,7 @@ Verdict = Literal["red", "worse", "plausible", "broken", "untried"]
 StoppedBy = Literal["exhausted", "deadline", "max_runs", "rivals", "sole", "infra"]
 
 FIRST_BATCH, BATCH = 16, 48
-MAX_RIVALS = 3
+MAX_RIVALS = 2
 """Groups of rivals after which a further search cannot change the answer."""
 
 
@@ -154,6 +154,11 @@ class _Search:
             self.test_runs += count
             return [self.todo.popleft() for _ in range(count)]
 
+    def prefer(self, first: Callable[[Candidate], bool]) -> None:
+        """Bring some of what is left to the front, otherwise in order."""
+        with self.lock:
+            self.todo = deque(sorted(self.todo, key=lambda c: not first(c)))
+
     def give_back(self, rest: Sequence[Candidate]) -> None:
         with self.lock:
             self.test_runs -= len(rest)
@@ -217,6 +222,10 @@ def validate(
                 space = running.pop(future)
                 for trial in future.result():
                     trials[trial.candidate] = trial
+                    if trial.verdict == "plausible":
+                        # Whether it is the only one is decided by what is near: that goes first.
+                        rivals = frozenset(near(order, trial.candidate))
+                        search.prefer(rivals.__contains__)
                     yield trial
                 stopped = search.over() or _enough(order, trials, read) or "exhausted"
                 if search.todo and stopped == "exhausted":
