@@ -7,15 +7,15 @@ Parts are made when first used: `agent ledger` needs neither git, nor an index, 
 """
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent import paths
+from agent import paths, scratch
 from agent.config import Loaded, Settings, price_overrides
 from agent.context import strictest
 from agent.errors import ConfigError, PolicyError
@@ -151,8 +151,22 @@ class App:
             raise ConfigError(f"there is no run {run_id}", remedy="agent runs")
         if found.finished is not None and found.finished.outcome.exit_code not in RESUMABLE:
             raise ConfigError(f"run {run_id} has finished", remedy=f"agent diff {run_id}")
+        self.journal.recover(self.repo.root)
+        entries = self.journal.entries(self.repo.root)
+        if any(e.run_id == run_id and e.state == "applied" for e in entries):
+            return self._applied(found)
         self.places.check()
         return self._record(run_id, found.task, recorded(found.path), self.places)
+
+    def _applied(self, found: "RunSummary") -> Iterator[Event]:
+        """The end of a run that was killed between writing its verified patch and saying so."""
+        from agent.trajectory import Recorder, applied
+
+        directory = found.path.parent
+        with scratch.claimed(directory), closing(Recorder(directory)) as recorder:
+            end = applied(found.run_id, directory, self.ledger.totals(found.run_id))
+            recorder.write(end, 0.0)
+            yield end
 
     def _record(
         self, run_id: str, task: Task, answers: Mapping[str, Completion], places: Places
@@ -161,15 +175,14 @@ class App:
         from agent.trajectory import Recorder
 
         directory = self.runs_dir / run_id
-        deps = self.deps(run_id, directory, task, answers, places)
-        recorder = Recorder(directory)
         began = time.monotonic()
-        try:
-            for event in run(task, deps):
-                recorder.write(event, time.monotonic() - began)
-                yield event
-        finally:
-            recorder.close()
+        self.ledger.close_orphans()
+        with scratch.claimed(directory):
+            deps = self.deps(run_id, directory, task, answers, places)
+            with closing(Recorder(directory)) as recorder:
+                for event in run(task, deps):
+                    recorder.write(event, time.monotonic() - began)
+                    yield event
 
     def deps(
         self,
@@ -180,7 +193,7 @@ class App:
         places: Places,
     ) -> Deps:
         """Everything a run needs."""
-        self.ledger.close_orphans()
+        scratch.sweep(self.runs_dir)
         self.journal.recover(self.repo.root)
         return Deps(
             run_id=run_id,
@@ -260,8 +273,6 @@ class App:
     def _workspace(self, directory: Path) -> "Workspace":
         from tools.workspace import Workspace
 
-        if directory.exists():  # an earlier run of this id was killed before it could tidy up
-            shutil.rmtree(directory)
         return Workspace.create(self.repo.root, self.repo.files(), directory)
 
     def _runner(self, workspace: "Workspace", override: str | None) -> Runner:

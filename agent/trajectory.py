@@ -16,7 +16,7 @@ from typing import Any, cast, get_args
 from agent import events
 from agent.errors import ConfigError
 from agent.events import CompletionRecorded, Event, RunFinished, RunStarted
-from agent.types import Completion, Task
+from agent.types import Completion, Outcome, Task, Totals
 
 FILE = "trajectory.jsonl"
 DURABLE = (RunStarted, CompletionRecorded, RunFinished)
@@ -41,7 +41,11 @@ class Recorder:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self._file = (directory / FILE).open("a", encoding="utf-8")
+        path = directory / FILE
+        cut_off = path.is_file() and not path.read_bytes().endswith(b"\n")
+        self._file = path.open("a", encoding="utf-8")
+        if cut_off:  # by a crash: what follows must not be glued to it
+            self._file.write("\n")
         self._seq = 0
 
     def write(self, event: Event, t: float) -> None:
@@ -76,15 +80,15 @@ def jsonable(value: Any) -> Any:
 
 
 def read(path: Path) -> Iterator[Event]:
-    """The events of a trajectory, in order. A broken last line ends it; unknown types are skipped
-    so that older versions can read newer files.
+    """The events of a trajectory, in order. A line that a crash cut off is skipped (a resumed run
+    goes on behind it), and so are unknown types, so that older versions can read newer files.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:
-                return
+                continue
             event = decode(row)
             if event is not None:
                 yield event
@@ -115,6 +119,28 @@ def completion_to_json(completion: Completion) -> str:
 def completion_from_json(text: str) -> Completion:
     completion: Completion = _adapter(Completion).validate_python(json.loads(text))
     return completion
+
+
+def applied(run_id: str, directory: Path, totals: Totals) -> RunFinished:
+    """How a run ended whose patch is in the tree, since only verified patches are written there."""
+    patch = directory / "patch.diff"
+    outcome = Outcome(
+        verdict="verified",
+        reason="it was verified and applied before it was interrupted",
+        diff=patch.read_text("utf-8", "surrogateescape") if patch.is_file() else "",
+        exit_code=0,
+        next_command="agent undo",
+        applied=True,
+    )
+    return RunFinished(
+        run_id=run_id,
+        outcome=outcome,
+        totals=totals,
+        duration_s=0.0,
+        model_s=0.0,
+        test_s=0.0,
+        test_runs=0,
+    )
 
 
 def recorded(path: Path) -> dict[str, Completion]:

@@ -19,7 +19,7 @@ from tools.errors import ConflictError, OutOfScope
 from tools.files import Tree, check_path
 from tools.types import FileChange, Patch
 
-__all__ = ["Workspace", "discover"]
+__all__ = ["Workspace", "discard", "discover"]
 
 Stamp = tuple[int, int, int, int]
 
@@ -126,9 +126,7 @@ class Workspace:
     def remove(self) -> None:
         """Delete the scratch copy. Twice does no harm."""
         self._removed = True
-        if self._directory.exists():
-            _empty(self._directory)
-            self._directory.rmdir()
+        discard(self._directory)
 
     def __enter__(self) -> Self:
         return self
@@ -173,6 +171,13 @@ class Workspace:
         for stale in compiled.glob(f"{_glob_escaped(file.stem)}.*.pyc"):
             with suppress(FileNotFoundError):
                 stale.unlink()
+
+
+def discard(directory: Path) -> None:
+    """Delete a scratch copy whose process is gone. Does nothing where there is none."""
+    if directory.exists():
+        _empty(directory)
+        directory.rmdir()
 
 
 def _copy(root: Path, base: Path, name: str, within: Callable[[Path], bool]) -> bool:

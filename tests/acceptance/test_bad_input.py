@@ -1,0 +1,329 @@
+"""Bad input: a message that says what is wrong and what to do, an exit code, nothing changed.
+
+0 verified, 1 not solved or not verified, 2 usage, 3 budget, 4 policy, 5 infrastructure.
+"""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent import paths
+from tests.acceptance.bench import AREA, FIXED, ISSUE, TESTS, agent, plot, refused, repaired, tree
+from tests.agent.repos import git
+
+FROM_NOWHERE = "no place can serve this edit step"
+
+# --------------------------------------------------------------------------- repositories
+
+
+def test_not_a_repository(tmp_path):
+    place = tmp_path / "plain"
+    place.mkdir()
+    refused(place, "fix", ISSUE, code=2, says=(f"{place} is not inside a git",), remedy="git init")
+
+
+@pytest.mark.parametrize("where", ["bare.git", "shop/.git"])
+def test_bare_repository(tmp_path, where):
+    git(tmp_path, "init", "--bare", "--quiet", "bare.git")
+    plot(tmp_path / "shop")
+    bare = tmp_path / where
+    refused(bare, "fix", ISSUE, code=2, says=("bare repository",), remedy="git clone")
+
+
+def test_repository_that_git_calls_bare(tmp_path):
+    root = plot(tmp_path / "shop")
+    git(root, "config", "core.bare", "true")
+    refused(root, "fix", ISSUE, code=2, says=("bare repository",), remedy="core.bare false")
+
+
+def test_directory_that_is_not_there(tmp_path):
+    told = agent(tmp_path / "gone", "fix", ISSUE)
+    assert (told.code, "gone is not a directory" in told.err) == (2, True)
+
+
+def test_a_git_directory_that_is_empty(tmp_path):
+    (tmp_path / "half/.git").mkdir(parents=True)
+    refused(tmp_path / "half", "fix", ISSUE, code=2, says=("not in a git repository",))
+
+
+# --------------------------------------------------------------------------- tests of the target
+
+
+def test_no_tests_found(tmp_path):
+    root = plot(tmp_path / "shop", tests="")
+    refused(
+        root, "fix", ISSUE, code=1, says=("collected no tests", FROM_NOWHERE),
+        remedy="--test 'COMMAND'",
+    )  # fmt: skip
+
+
+def test_a_repository_without_anything_to_test(tmp_path):
+    root = tmp_path / "docs"
+    root.mkdir()
+    (root / "README.md").write_text("# Words\n")
+    git(root, "init", "--quiet")
+    says = ("no tests were found",)
+    refused(root, "fix", ISSUE, code=1, says=says, remedy="--test 'COMMAND'")
+
+
+def test_tests_that_hang_as_a_whole(tmp_path, monkeypatch):
+    monkeypatch.setenv("POINTSMAN_TESTS_TIMEOUT_S", "2")
+    root = plot(tmp_path / "shop")
+    says = ("did not end within 2 s", FROM_NOWHERE)
+    refused(root, "fix", ISSUE, "--test", "sleep 600", code=1, says=says, remedy="tests.timeout_s")
+
+
+def test_one_test_that_hangs_does_not_hide_the_bug(tmp_path, monkeypatch):
+    monkeypatch.setenv("POINTSMAN_TESTS_PER_TEST_TIMEOUT_S", "1")
+    hang = "\n\ndef test_for_ever():\n    while True:\n        pass\n"
+    root = plot(tmp_path / "shop", tests=TESTS + hang)
+    told = repaired(root, "area.py", before=AREA, after=FIXED)
+    assert "test_for_ever" in told.err
+
+
+def test_a_test_command_that_is_not_there(tmp_path):
+    root = plot(tmp_path / "shop")
+    refused(
+        root, "fix", ISSUE, "--test", "no-such-tool --all", code=2,
+        says=("there is no program 'no-such-tool'", "--test"), remedy="--test 'COMMAND'",
+    )  # fmt: skip
+
+
+def test_a_compiler_that_is_missing_is_the_test_commands_failure_not_ours(tmp_path):
+    """A build inside the test command that finds no compiler: shown, and no patch is made of it."""
+    root = plot(tmp_path / "shop")
+    (root / "Makefile").write_text("check:\n\tno-such-cc -o area area.c\n")
+    refused(
+        root, "fix", ISSUE, "--test", "sh -c 'exec no-such-cc area.c'", code=2,
+        says=("could not be run", "no-such-cc"), remedy="--test 'COMMAND'",
+    )  # fmt: skip
+
+
+# --------------------------------------------------------------------------- models and money
+
+
+def test_unknown_local_model(tmp_path):
+    root = plot(tmp_path / "shop")
+    says = ("local model 'nosuch' is not installed",)
+    refused(root, "fix", ISSUE, "--local-model", "nosuch", code=2, says=says, remedy="agent models")
+
+
+def test_unknown_frontier_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    root = plot(tmp_path / "shop")
+    refused(
+        root, "fix", ISSUE, "--frontier-model", "claude-nosuch-9", code=2,
+        says=("unknown model 'claude-nosuch-9'",), remedy="--frontier-model claude-",
+    )  # fmt: skip
+
+
+def test_frontier_without_a_key(tmp_path):
+    root = plot(tmp_path / "shop")
+    told = refused(
+        root, "fix", ISSUE, "--frontier", code=4, says=("there is no key",),
+        remedy="export ANTHROPIC_API_KEY",
+    )  # fmt: skip
+    assert "tests" not in told.err  # nothing was run before it was said
+
+
+def test_frontier_with_a_budget_of_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    root = plot(tmp_path / "shop")
+    told = refused(
+        root, "fix", ISSUE, "--frontier", "--max-cost", "0", code=3,
+        says=("no budget is left",), remedy="--max-cost",
+    )  # fmt: skip
+    assert "tests" not in told.err
+
+
+@pytest.mark.parametrize("how", ["a directory", "not a database", "read-only"])
+def test_unwritable_ledger(tmp_path, monkeypatch, how):
+    root = plot(tmp_path / "shop")
+    path = paths.ledger_path()
+    path.parent.mkdir(parents=True)
+    if how == "a directory":
+        path.mkdir()
+    elif how == "not a database":
+        path.write_bytes(b"not a database" * 100)
+    else:
+        place = tmp_path / "file"
+        place.write_text("in the way of a directory")
+        monkeypatch.setenv("XDG_STATE_HOME", str(place))
+    told = refused(root, "fix", ISSUE, code=5, says=("cannot be",), remedy="")
+    assert "before" not in told.err  # no test was run, nothing was sent
+
+
+# --------------------------------------------------------------------------- the issue
+
+
+@pytest.mark.parametrize("text", ["", "  \n\t", "\ufeff", "\x00"])
+def test_an_empty_issue(tmp_path, text):
+    root = plot(tmp_path / "shop")
+    refused(root, "fix", text, code=2, says=("the issue is empty",), remedy="agent fix")
+
+
+@pytest.mark.parametrize("argv", [("fix",), ("fix", "--issue", "nowhere.txt"), ("fix", "-")])
+def test_no_issue_at_all(tmp_path, argv):
+    root = plot(tmp_path / "shop")
+    refused(root, *argv, code=2, says=("issue",))
+
+
+def test_an_issue_of_a_megabyte_that_is_not_text(tmp_path):
+    root = plot(tmp_path / "shop")
+    issue = tmp_path / "issue.txt"
+    issue.write_bytes(b"areas are wrong: \xff\x00\x1b]0;x\x07 " * 45_000)
+    assert issue.stat().st_size > 1_000_000
+    told = refused(
+        root, "fix", "--issue", str(issue), "--no-zero-token", code=1,
+        says=("in its middle are left out", "✘ test_area.py::test_area"),
+    )  # fmt: skip
+    assert "\x1b]0" not in told.err
+    assert len(told.err) < 10_000
+
+
+def test_an_issue_beyond_reason(tmp_path):
+    root = plot(tmp_path / "shop")
+    issue = tmp_path / "issue.txt"
+    with issue.open("wb") as file:
+        file.truncate(17 << 20)
+    refused(root, "fix", "--issue", str(issue), code=2, says=("larger than 16 MiB",))
+
+
+def test_a_file_that_is_not_in_the_repository(tmp_path):
+    root = plot(tmp_path / "shop")
+    for path in ("nowhere.py", "../outside.py", "/etc/passwd"):
+        refused(root, "fix", ISSUE, "--file", path, code=2, says=(f"--file {path}: no such file",))
+
+
+# --------------------------------------------------------------------------- odd files
+
+
+def coded(name: str) -> tuple[bytes, ...]:
+    """The bug and its repair, in other bytes."""
+    odd = b"# -*- coding: latin-1 -*-\nNAME = '\xe9\xff'\n"
+    return {
+        "latin-1": (odd + AREA, odd + FIXED),
+        "bom": tuple(
+            b"\xef\xbb\xbf" + code.rstrip().replace(b"\n", b"\r\n") for code in (AREA, FIXED)
+        ),
+    }[name]
+
+
+def test_latin_1_and_a_budget_of_nothing(tmp_path, monkeypatch):
+    """No budget closes the paid API, not the stage that needs none."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    monkeypatch.setenv("POINTSMAN_BUDGET_RUN_USD", "0")
+    before, after = coded("latin-1")
+    root = plot(tmp_path / "shop", code=before)
+    told = repaired(root, "area.py", before=before, after=after)
+    assert "no model was asked" in told.err
+
+
+def test_a_bom_no_last_newline_crlf_and_no_commit(tmp_path):
+    before, after = coded("bom")
+    root = plot(tmp_path / "shop", code=before, commit=False)
+    repaired(root, "area.py", before=before, after=after)
+
+
+def test_everything_odd_at_once(tmp_path):
+    """Paths with spaces and newlines, a submodule, a detached HEAD, links out of the tree and in a
+    circle, binary and undecodable files, a pipe, files of every mode: the repair works."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "area.py").write_bytes(AREA)
+    inner = plot(tmp_path / "inner")
+    place = "two words\nand a line — ü"
+    root = plot(tmp_path / "odd shop", place=place)
+    git(root, "-c", "protocol.file.allow=always", "submodule", "add", "--quiet", str(inner), "sub")
+    (root / "far").symlink_to(outside)
+    (root / "far.py").symlink_to(outside / "area.py")
+    (root / "circle").symlink_to("circle")
+    (root / "blob.bin").write_bytes(bytes(range(256)) * 40)
+    (root / "broken.py").write_bytes(b"def broken(:\n\xff\xfe\x00")
+    (root / os.fsdecode(b"bad-\xff-name.txt")).write_bytes(b"x")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "-m", "odd")
+    git(root, "checkout", "--quiet", "--detach")
+    (root / place / "area.py").chmod(0o755)
+    away = tree(outside)
+    found = tree(root)  # before the pipe is there: reading it would wait for ever
+    pipe = root / "pipe"
+    os.mkfifo(pipe)
+    told = agent(root, "fix", ISSUE)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    pipe.unlink()
+    assert told.code == 0, told.err
+    assert tree(root) == {**found, f"{place}/area.py": FIXED}
+    assert stat.S_IMODE((root / place / "area.py").stat().st_mode) == 0o755
+    assert agent(root, "undo").code == 0
+    assert tree(root) == found
+    assert tree(outside) == away
+
+
+def test_a_bug_behind_a_link_out_of_the_tree_is_not_ours_to_change(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "area.py").write_bytes(AREA)
+    root = plot(tmp_path / "shop")
+    (root / "area.py").unlink()
+    (root / "area.py").symlink_to(outside / "area.py")
+    away = tree(outside)
+    refused(root, "fix", ISSUE, code=1, says=("not solved",))
+    assert tree(outside) == away
+
+
+def test_a_file_that_changed_underneath(tmp_path):
+    """The user saves a file while the tests run: theirs stays, the patch is offered."""
+    mine = AREA + b"\n# mine\n"
+    root = plot(tmp_path / "shop")
+    running = subprocess.Popen(
+        (sys.executable, "-m", "agent.cli.main", "-C", str(root), "fix", ISSUE, "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert running.stdout is not None
+    for line in running.stdout:
+        if '"EditProposed"' in line:
+            (root / "area.py").write_bytes(mine)
+    _, err = running.communicate()
+    words = " ".join(err.replace("│", " ").split())
+    assert running.returncode == 1, err
+    assert "changed during the run: area.py" in words
+    assert "next: git apply " in words
+    assert (root / "area.py").read_bytes() == mine
+
+
+# --------------------------------------------------------------------------- the machine
+
+
+def test_without_a_sandbox_it_still_finds_the_place(tmp_path):
+    root = plot(tmp_path / "shop")
+    told = refused(
+        root, "fix", "area(3, 4) gives 7", "--sandbox", "none", code=5,
+        says=("was not run: execution is switched off", "nothing may be executed"),
+        remedy="leave out --sandbox none",
+    )  # fmt: skip
+    assert "area.py:1 area" in told.words
+
+
+def test_where_no_sandbox_works(tmp_path):
+    root = plot(tmp_path / "shop")
+    done = subprocess.run(
+        (sys.executable, "-m", "agent.cli.main", "-C", str(root), "fix", ISSUE),
+        env={**os.environ, "POINTSMAN_SANDBOX_SKIP": "bwrap,sandlock"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    words = " ".join(done.stderr.replace("│", " ").split())
+    assert done.returncode == 5, done.stderr
+    assert "no sandbox works on this machine" in words
+    assert "install bubblewrap" in words
+    assert (root / "area.py").read_bytes() == AREA
