@@ -103,7 +103,8 @@ def _parts(report: Report) -> list[Part]:
 NOTE = (
     "Resolved: the patch, verified or only offered, passes all tests it is graded by, in a fresh"
     " tree. Verified and resolved: the agent also said so itself (exit 0). Brackets are 95 % Wilson"
-    " intervals. Overhead: wall time that went neither to tests nor to models."
+    " intervals. Overhead: wall time that went neither to tests nor to models; the search for"
+    " single edits counts as tests, since it is spent on running them."
 )
 
 
@@ -174,13 +175,20 @@ def _runs(results: Sequence[Result]) -> Table:
             r.arm,
             r.status,
             r.verdict,
-            (r.reason or r.exit_reason)[:REASON_CHARS],
+            _reason(r)[:REASON_CHARS],
             f"{r.wall_s:.1f} s",
             str(r.test_runs),
         )
         for r in sorted(results, key=lambda r: (r.instance_id, r.arm, r.seed))
     ]
     return head, rows
+
+
+def _reason(result: Result) -> str:
+    """Why there is no patch, or what the grading found against it, or how the agent ended."""
+    if result.reason and result.patch:
+        return result.reason
+    return result.exit_reason or result.reason
 
 
 def _cell(text: str) -> str:

@@ -156,8 +156,13 @@ def _arm(name: str, results: list[Result]) -> ArmReport:
         test_runs_p50=percentile([r.test_runs for r in ran], 0.5),
         overhead_share=sum(r.overhead_s for r in ran) / wall if wall else 0.0,
         tokens=_tokens(ran),
-        exits=tuple(Counter(r.verdict or r.exit_reason or "none" for r in ran).most_common()),
+        exits=tuple(Counter(map(_ending, ran)).most_common()),
     )
+
+
+def _ending(result: Result) -> str:
+    """The agent's verdict and exit code; the reason where it gave no verdict."""
+    return f"{result.verdict or result.exit_reason or 'none'} (exit {result.exit_code})"
 
 
 def _resolved(result: Result) -> bool:
