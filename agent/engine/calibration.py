@@ -23,27 +23,31 @@ _CONTEXT = 32
 def calibrate(session: Session, *, budget_s: float = 1.0) -> Costs | None:
     """Measure the cost curve; empties the session. None where one round takes too long.
 
-    The best of up to five rounds: other work on the machine only ever makes a pass dearer.
+    Each point is the median over up to five rounds of its ratio to the round's own plain pass:
+    the best of each would compare a lucky plain pass with a lucky whole step, and an MTP step has
+    more that must go well.
     """
     clock = session.clock
     deadline = time.monotonic() + budget_s
-    best: list[float] = []
-    for _ in range(_ROUNDS):
+    rounds: list[list[float]] = []
+    while len(rounds) < _ROUNDS:
         found = _round(session, clock, deadline)
         if not found:
             break
-        best = [min(pair) for pair in zip(best, found, strict=True)] if best else found
+        rounds.append(found)
     session.reset()
-    if not best:
+    if not rounds:
         return None
-    switch, *passes, first, row = best
-    unit = passes[0]
+    scaled = [[point / found[1] for point in found] for found in rounds]
+    switch, *passes, first, row = [
+        round(statistics.median(column), 3) for column in zip(*scaled, strict=True)
+    ]
     return Costs(
-        verify=(0.0, *(round(max(t / unit, 1.0), 3) for t in passes)),
-        mtp_row=round(row / unit, 3),
-        mtp_first=round(first / unit, 3),
-        switch=round(switch / unit, 3),
-        plain_s=unit,
+        verify=(0.0, *(max(t, 1.0) for t in passes)),
+        mtp_row=row,
+        mtp_first=first,
+        switch=switch,
+        plain_s=statistics.median(found[1] for found in rounds),
     )
 
 
@@ -55,11 +59,11 @@ def _round(session: Session, clock: Callable[[], float], deadline: float) -> lis
     for n in range(1, session.target.rollback + 2):
         # A pass of another width than the last pays for a new graph: the others count.
         spent = []
-        for _ in range(3):
+        for _ in range(8 if n == 1 else 4):
             started = clock()
             session.target.decode([1] * n, lambda *_: None)
             spent.append(clock() - started)
-        taken.append(min(spent[1:]))
+        taken.append(statistics.median(spent[1:]))
         changes.append(spent[0] - taken[-1])
         if time.monotonic() > deadline:
             return []
@@ -78,7 +82,7 @@ def _mtp(session: Session, clock: Callable[[], float], pass_of_two: float) -> tu
         return 0.0, 0.0
     session.begin(list(range(_CONTEXT)), fresh=True)
     steps: tuple[list[float], list[float]] = ([], [])
-    for i in range(8):
+    for i in range(10):
         started = clock()
         drafted = mtp.draft(1, 1)
         target.decode([1, *drafted], session.observe)
@@ -86,7 +90,7 @@ def _mtp(session: Session, clock: Callable[[], float], pass_of_two: float) -> tu
             target.take_back(1)
             mtp.truncate(len(target.tokens))
         steps[i % 2].append(clock() - started)
-    whole = statistics.mean(min(s[1:]) for s in steps)
+    whole = statistics.mean(statistics.median(s[1:]) for s in steps)
     marks = [clock()]
     for k in (1, 5):
         mtp.draft(1, k)

@@ -11,7 +11,7 @@ from agent.engine.generate import EndReason, Generated, Job, generate
 from agent.engine.grammar import Grammar
 from agent.engine.llama import Model
 from agent.engine.parallel import Hypothesis, Parallel
-from agent.engine.routed import Decision, Routed
+from agent.engine.routed import Chained, Decision, Routed
 from agent.engine.sampling import Sampler, Sampling
 from agent.engine.segments import Segments
 from agent.engine.sessions import Prefilled, Session
@@ -19,6 +19,7 @@ from agent.engine.strategy import Choice as Strategy
 from agent.engine.strategy import choose
 from agent.engine.template import ChatTemplate
 from agent.engine.text import TextStream
+from agent.engine.watch import Pace
 from agent.errors import Cancelled, ContextOverflow, EngineError, RequestRejected
 from agent.types import Choice, DecodeHints, DecodeStats
 
@@ -76,12 +77,21 @@ class Engine:
         self.model = Model(path)
         self.session = Session(self.model, n_ctx=n_ctx, threads=threads)
         self.template = ChatTemplate(self.model)
-        self.costs = Costs()
+        self.pace = Pace(Costs())
         self.mtp_trusted = self.session.mtp is not None
         """False when the self-test found MTP decoding not to be exact here."""
         self.on_decision: Callable[[Decision], None] | None = None
         """Is told every decoding step with its reason and outcome, if set."""
         self._parallel: Parallel | None = None
+
+    @property
+    def costs(self) -> Costs:
+        return self.pace.costs
+
+    @costs.setter
+    def costs(self, costs: Costs) -> None:
+        """What was measured in use is forgotten with the curve it refers to."""
+        self.pace = Pace(costs)
 
     def close(self) -> None:
         if self._parallel:
@@ -136,7 +146,7 @@ class Engine:
     ) -> Answer:
         grammar = Grammar(self.model, query.grammar) if query.grammar else None
         try:
-            decision, routed = self._route(query)
+            decision, routed = self.route(query)
             fresh = bool(query.hints and query.hints.reproducible)
             prefilled = self.session.begin(query.prompt, fresh=fresh, between=_raiser(cancelled))
             stream = TextStream(self.model, query.stop)
@@ -159,7 +169,9 @@ class Engine:
             output_tokens=len(done.tokens),
         )
 
-    def _route(self, query: Query) -> tuple[Strategy, Routed]:
+    def route(self, query: Query, *, mtp: Chained | None = None) -> tuple[Strategy, Routed]:
+        """The strategy of a query and what will propose its drafts. `mtp` stands in for the
+        model's own drafter (a measurement sets its acceptance so)."""
         hints = query.hints
         kind = hints.step_kind if hints else None
         sources = [self.model.tokenize(s, special=False) for s in query.copy_sources]
@@ -180,16 +192,18 @@ class Engine:
             copy_sources=sum(map(len, sources)),
             costs=self.costs,
             segment=segments.now,
+            handicap=self.pace.handicap("mtp"),
         )
-        copies = decision.arm in ("copy", "combined")
+        copies = decision.arm in ("copy", "combined") or decision.lookup
         routed = Routed(
             decision,
             costs=self.costs,
-            mtp=self.session.mtp,
+            mtp=mtp or self.session.mtp,
             copy=CopyDrafter(sources, query.prompt) if copies else None,
             step_kind=kind,
             segments=segments,
             clock=None if decision.fixed_width else self.session.clock,
+            pace=self.pace,
             log=self.on_decision,
         )
         return decision, routed

@@ -12,8 +12,8 @@ from agent.engine.acceptance import CopyMeter, PositionMeter, mtp_prior
 from agent.engine.costs import MARGIN, Costs, Source
 from agent.engine.drafters.copy import CopyDrafter
 from agent.engine.segments import Segment, Segments
-from agent.engine.strategy import LONGEST_MTP, Choice
-from agent.engine.watch import Watch
+from agent.engine.strategy import HOPE, LONGEST_MTP, Choice
+from agent.engine.watch import Pace, Watch
 from agent.types import StepKind
 
 __all__ = ["Chained", "Decision", "Routed"]
@@ -70,16 +70,18 @@ class Routed:
         step_kind: StepKind | None = None,
         segments: Segments | None = None,
         clock: Callable[[], float] | None = None,
+        pace: Pace | None = None,
         log: Callable[[Decision], None] | None = None,
     ) -> None:
-        """`clock` gives seconds (CPU seconds with one thread); None: predicted costs only."""
+        """`clock` gives seconds (CPU seconds with one thread) for `pace`; without one of them
+        predicted costs decide alone."""
         self.choice, self._costs, self._kind = choice, costs, step_kind
         self._mtp = mtp if choice.arm in ("mtp", "combined") or choice.probes else None
-        self._copy = copy if choice.arm in ("copy", "combined") else None
+        self._copy = copy if choice.arm in ("copy", "combined") or choice.lookup else None
         self._segments, self._log = segments, log
         self._meters: dict[Segment, tuple[PositionMeter, CopyMeter]] = {}
         self._clock = clock or _no_time
-        self._watch = Watch(costs, timed=clock is not None)
+        self._watch = Watch(costs, pace if clock else None)
         self._width = 1
         self._at = 0
         self._step = _Step()
@@ -119,7 +121,8 @@ class Routed:
         if self._log is not None:
             self._log(self._decision(step, accepted, committed, spent))
         if self._at:  # the first token comes out of the prompt's own row: no step
-            self._watch.record(step.source, drafted, len(committed), spent)
+            turned = drafted + 1 != self._width
+            self._watch.record(step.source, drafted, len(committed), spent, turned=turned)
             self._width = drafted + 1
         self._at += len(committed)
         self._step = _Step()
@@ -147,19 +150,22 @@ class Routed:
         meter = self._meter()[1]
         rates = meter.rates(copy.matched, room)
         k, gain = self._costs.best("copy", rates, width=self._width, reach=meter.reach(rates))
-        return max(k, min(self.choice.least, room)), gain
+        return max(k, min(self.choice.least, room)), gain / self._watch.handicap("copy")
 
     def _mtp_offer(self, room: int) -> tuple[int, float]:
         if self._mtp is None:
             return 0, 0.0
+        handicap = self._watch.handicap("mtp")
         rates = self._meter()[0].rates(min(room, LONGEST_MTP))
         k, gain = self._costs.best("mtp", rates, width=self._width)
+        gain /= handicap
         if self.choice.least:
             return max(k, 1), gain
         if gain > MARGIN and self._watch.open("mtp"):
             return k, gain
-        loss = self._costs.step("mtp", 2) - 1 - sum(rates[:2])
-        if self._watch.probes("mtp", loss):
+        hope = self._costs.best("mtp", [HOPE] * LONGEST_MTP)[1] / handicap
+        loss = handicap * self._costs.step("mtp", 2) - 1 - sum(rates[:2])
+        if hope > MARGIN and self._watch.probes("mtp", loss):
             return min(2, room), gain
         return 0, 0.0
 

@@ -10,13 +10,17 @@ from agent.engine.costs import MARGIN, Costs, Source
 from agent.engine.segments import Segment, opening
 from agent.types import EditFormatName, StepKind
 
-__all__ = ["Arm", "Choice", "Costs", "Source", "choose"]
+__all__ = ["HOPE", "LONGEST_MTP", "Arm", "Choice", "Costs", "Source", "choose"]
 
 Arm = Literal["plain", "mtp", "copy", "combined"]
 
 LONGEST_MTP = 6
-_HOPE = 0.95
+HOPE = 0.95
 """Acceptance at which MTP must at least pay, or it is not even probed on this machine."""
+
+
+_LOOKUP_S = 0.002
+"""Plain step above which looking up every token costs under half a percent (it takes 8 µs)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,8 @@ class Choice:
     """Shortest draft; 1 where the arm was asked for, so that it runs even if it does not pay."""
     probes: bool = False
     """MTP is not part of the arm, but may be tried now and then: it could pay on this machine."""
+    lookup: bool = False
+    """Copying from prompt and output is not part of the arm, but done where it pays."""
     fixed_width: bool = False
     """Every pass has the same width, whatever was drafted: kernels then round alike."""
 
@@ -45,10 +51,12 @@ def choose(
     copy_sources: int,
     costs: Costs,
     segment: Segment | None = None,
+    handicap: float = 1.0,
 ) -> Choice:
     """Pick the arm. Pure. What was asked for is honoured where the model can do it.
 
-    `segment`: where the answer begins, if known; else what the kind of step suggests.
+    `segment`: where the answer begins, if known; else what the kind of step suggests. `handicap`:
+    by how much MTP steps proved dearer here than `costs` says.
     """
     if wanted != "auto":
         if wanted in ("mtp", "combined") and not has_mtp:
@@ -56,8 +64,7 @@ def choose(
             return Choice(arm=other, draft_length=None, reason=f"{wanted}: no MTP head")
         return Choice(arm=wanted, draft_length=draft_length, reason="asked for", least=1)
     prior = mtp_prior(step_kind, segment or opening(step_kind, edit_format))
-    hope, why = _verdict(prior, costs) if has_mtp else (False, "no MTP head")
-    pays = has_mtp and costs.best_k("mtp", prior, LONGEST_MTP) > 0
+    hope, pays, why = _verdict(prior, costs, handicap) if has_mtp else (False, False, "no MTP head")
     if copy_sources > 0 and edit_format in (None, "search_replace", "symbol"):
         return Choice(
             arm="combined" if pays else "copy",
@@ -65,16 +72,24 @@ def choose(
             reason=f"{copy_sources} tokens to copy from, {step_kind or 'no'} step; {why}",
             probes=hope,
         )
-    arm: Arm = "mtp" if pays else "plain"
-    return Choice(arm=arm, draft_length=draft_length if pays else None, reason=why, probes=hope)
+    return Choice(
+        arm="mtp" if pays else "plain",
+        draft_length=draft_length if pays else None,
+        reason=why,
+        probes=hope,
+        lookup=not costs.plain_s or costs.plain_s > _LOOKUP_S,
+    )
 
 
-def _verdict(prior: float, costs: Costs) -> tuple[bool, str]:
-    """Whether MTP could pay at all here, and what is expected of it, in words."""
-    _, best = costs.best("mtp", [_HOPE] * LONGEST_MTP)
+def _verdict(prior: float, costs: Costs, handicap: float) -> tuple[bool, bool, str]:
+    """Whether MTP could pay at all here, whether it is expected to, and why."""
+    best = costs.best("mtp", [HOPE] * LONGEST_MTP)[1] / handicap
     if best <= MARGIN:
-        return False, f"MTP cannot pay here: {best:.2f} of plain even at acceptance {_HOPE}"
+        text = f"MTP cannot pay here: {best:.2f} of plain even at acceptance {HOPE}"
+        return False, False, text
     k, gain = costs.best("mtp", [prior] * LONGEST_MTP)
+    gain /= handicap
     if gain > MARGIN:
-        return True, f"MTP {k}: {gain:.2f} of plain predicted at acceptance {prior}"
-    return True, f"MTP: {gain:.2f} of plain predicted at acceptance {prior}, so only probed"
+        return True, True, f"MTP {k}: {gain:.2f} of plain predicted at acceptance {prior}"
+    text = f"MTP: {gain:.2f} of plain predicted at acceptance {prior}, so only probed"
+    return True, False, text

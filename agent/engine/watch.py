@@ -1,10 +1,10 @@
-"""Stop-loss: whether drafting really pays, by the time its steps take beside plain ones."""
+"""Whether drafting really pays: the time of its steps against their prediction and plain ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.engine.costs import Costs, Source
 
-__all__ = ["Watch"]
+__all__ = ["Pace", "Watch"]
 
 _STEPS = 32
 """Drafting steps after which their gain is believed."""
@@ -17,6 +17,43 @@ _PROBE_SHARE = 0.015
 """Most of the time that probing may cost."""
 _OWN = 4
 """Plain steps after which their time here counts, not the calibrated one."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """What steps really take here, over all requests of an engine. Knows nothing at first.
+
+    A calibration is a few steps on an idle context; caches, contexts taking turns and the loop
+    around them made MTP steps of a 3 M model 1.4 times as dear as predicted.
+    """
+
+    costs: Costs
+    plain_s: float = 0.0
+    plain_steps: int = 0
+    _spent: dict[Source, float] = field(default_factory=lambda: {"mtp": 4.0, "copy": 4.0})
+    _predicted: dict[Source, float] = field(default_factory=lambda: {"mtp": 4.0, "copy": 4.0})
+
+    def __post_init__(self) -> None:
+        self.plain_s = self.plain_s or self.costs.plain_s
+
+    def handicap(self, source: Source) -> float:
+        """By how much a step is dearer than predicted."""
+        return self._spent[source] / self._predicted[source]
+
+    def plain(self, spent: float) -> None:
+        self.plain_steps += 1
+        # One interruption must not make plain decoding look slow.
+        spent = min(spent, 2 * self.plain_s) if self.plain_s else spent
+        self.plain_s += (spent - self.plain_s) / min(16, self.plain_steps)
+
+    def drafting(self, source: Source, drafted: int, spent: float, *, turned: bool) -> None:
+        """A step with drafts took `spent`; `turned`: the last pass had another width."""
+        if not self.plain_s:
+            return
+        predicted = self.costs.step(source, drafted) + self.costs.switch * turned
+        taken = min(spent / self.plain_s, 3 * predicted)
+        self._spent[source] = 0.95 * self._spent[source] + taken
+        self._predicted[source] = 0.95 * self._predicted[source] + predicted
 
 
 @dataclass(slots=True)
@@ -34,14 +71,15 @@ class _Account:
 
 
 class Watch:
-    """Accounts of both drafters over one request."""
+    """Stop-loss and probing of both drafters over one request."""
 
-    def __init__(self, costs: Costs, *, timed: bool) -> None:
-        self._costs = costs
-        self._timed = timed and costs.plain_s > 0
-        self._plain_s = costs.plain_s
-        self._plain_steps = 0
+    def __init__(self, costs: Costs, pace: Pace | None = None) -> None:
+        """`pace` None: predicted costs only."""
+        self._costs, self._pace = costs, pace
         self._accounts: dict[Source, _Account] = {"mtp": _Account(), "copy": _Account()}
+
+    def handicap(self, source: Source) -> float:
+        return self._pace.handicap(source) if self._pace else 1.0
 
     def open(self, source: Source) -> bool:
         """Whether it may be used where it is predicted to pay."""
@@ -59,10 +97,15 @@ class Watch:
         account.trial -= 1
         return True
 
-    def record(self, source: Source | None, drafted: int, tokens: int, spent: float) -> None:
+    def record(
+        self, source: Source | None, drafted: int, tokens: int, spent: float, *, turned: bool
+    ) -> None:
         """A step is over: `drafted` tokens from `source` gave `tokens`, in `spent` seconds."""
-        if source is None and drafted == 0 and spent > 0:
-            self._plain(spent)
+        if self._pace is not None:
+            if source is not None:
+                self._pace.drafting(source, drafted, spent, turned=turned)
+            elif not drafted and not turned:
+                self._pace.plain(spent)
         for name, account in self._accounts.items():
             if name != source:
                 account.idle += tokens
@@ -70,23 +113,18 @@ class Watch:
         if source is not None:
             self._spend(source, drafted, tokens, spent)
 
-    def _plain(self, spent: float) -> None:
-        self._plain_steps += 1
-        known = self._plain_steps > 1
-        self._plain_s += (spent - self._plain_s) / 8 if known else spent - self._plain_s
-
     def _spend(self, source: Source, drafted: int, tokens: int, spent: float) -> None:
         account = self._accounts[source]
         account.idle = 0
         account.steps += 1
         account.tokens += tokens
-        account.cost += spent if self._timed else self._costs.step(source, drafted)
+        unit = self._pace.plain_s if self._pace else 0.0
+        account.cost += spent if unit else self._costs.step(source, drafted)
         if account.steps < account.needed:
             return
-        unit = self._plain_s if self._timed else 1.0
-        pays = account.tokens * unit >= _LEAST_GAIN * account.cost
-        known = not self._timed or self._plain_steps >= _OWN
-        fresh = _Account(wait=account.wait if not pays else _PROBE_EVERY)
+        pays = account.tokens * (unit or 1.0) >= _LEAST_GAIN * account.cost
+        known = self._pace is None or self._pace.plain_steps >= _OWN
+        fresh = _Account(wait=_PROBE_EVERY if pays else account.wait)
         if not pays:
             # Few plain steps seen: the calibrated time may be wrong, look at some before judging.
             fresh.closed_for = account.wait if known else _OWN
