@@ -42,6 +42,7 @@ class Entry:
     kv_bytes: int
     state_bytes: int
     mtp: bool
+    recommend: bool
     edit_format: EditFormatName
     sampling: Sampling
     use: str

@@ -141,11 +141,14 @@ def fit(load: Load, machine: Machine, *, context: int) -> Fit:
 
 
 def best(machine: Machine, entries: tuple[Entry, ...], *, context: int) -> tuple[Entry, Fit] | None:
-    """The most capable model that fits and writes at least 5 tokens/s; else the fastest that fits.
+    """The most capable of the recommended models that fits and writes at least 5 tokens/s; else the
+    fastest that fits.
 
-    Capable: by parameters, a mixture of experts counted by the geometric mean of all and active.
+    Capable: by parameters, a mixture of experts counted by the geometric mean of all and active;
+    of equals the later entry.
     """
-    judged = [(e, fit(load_of(e), machine, context=context)) for e in entries if e.repo]
+    recommended = [e for e in reversed(entries) if e.recommend]
+    judged = [(e, fit(load_of(e), machine, context=context)) for e in recommended]
     fitting = [(e, f) for e, f in judged if f.fits]
     usable = [(e, f) for e, f in fitting if f.tokens_per_s is None or f.tokens_per_s >= 5]
     if usable:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+ENGINE = Path(__file__).parent.parent / "engine"
 
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+
+def _load(name: str, folder: Path = Path(__file__).parent) -> Any:
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -46,3 +48,11 @@ def gguf_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     writer.write_tensors_to_file()
     writer.close()
     return path.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def architectures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tiny models of the engine's tests, by architecture."""
+    maker = _load("arch_gguf", ENGINE / "archs")
+    folder = tmp_path_factory.mktemp("architectures")
+    return {a: maker.write(folder / f"{a}.gguf", a) for a in ("qwen3moe", "qwen3next")}
