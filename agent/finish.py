@@ -4,6 +4,7 @@ from collections.abc import Generator
 
 from agent import lessons, mutants
 from agent.diagnose import run_tests, suite_of, summary
+from agent.errors import EngineError
 from agent.events import Event, Notice, Phase
 from agent.evidence import Verification, compare
 from agent.types import Outcome
@@ -61,14 +62,21 @@ def not_solved(work: Work, reason: str) -> Outcome:
             evidence=tuple(work.notes),
             next_command=work.unexecuted.remedy,
         )
+    failed = bool(work.unserved and work.down)  # nobody answered: no verdict on the bug
     return Outcome(
         verdict="not_solved",
         reason=reason,
         diff="",
-        exit_code=1,
+        exit_code=EngineError.exit_code if failed else 1,
         evidence=tuple(work.notes),
-        next_command="agent models fit" if work.unserved else f"agent diff {work.deps.run_id}",
+        next_command=_what_next(work),
     )
+
+
+def _what_next(work: Work) -> str:
+    if not work.unserved:
+        return f"agent diff {work.deps.run_id}"
+    return "agent doctor" if work.down else "agent models fit"
 
 
 def _prove(work: Work, change: Patch) -> Generator[Event, None, Verification]:

@@ -146,7 +146,8 @@ class Places:
 
         def decide(ask: Ask, down: frozenset[Location], latched: Location | None) -> Route:
             facts = RoutingFacts(
-                places=tuple(p for p in self.places() if p.location not in down),
+                places=self.places(),
+                down=down,
                 privacy=ask.privacy,
                 policy=self.policy(),
                 budget_left_usd_micro=None if limit is None else limit - ledger.used("run", run_id),

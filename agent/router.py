@@ -79,6 +79,8 @@ class RoutingFacts:
     prompt_tokens: int = 0
     """Estimate of the prompt, in tokens."""
     max_tokens: int = 0
+    down: frozenset[Location] = frozenset()
+    """Where an attempt of this run found nobody: out of order, or out of reach."""
     history: tuple[StepRecord, ...] = ()
     escalation: Escalation = field(default_factory=Escalation)
 
@@ -149,6 +151,7 @@ def _refusal(place: Place, step_kind: StepKind, facts: RoutingFacts) -> str:
             facts.policy.frontier == "forced" and place.location != "frontier",
             "the frontier is forced",
         ),
+        (place.location in facts.down, "it failed in this run"),
         (
             step_kind not in place.capable,
             f"{place.model} is not good enough for {step_kind} steps",

@@ -198,7 +198,8 @@ def _llama() -> Iterator[Check]:
         return
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
-        yield Check(name="llama.cpp", state="fail", detail=last, next=fix)
+        detail = last.removeprefix("agent.errors.EngineError: ")
+        yield Check(name="llama.cpp", state="fail", detail=detail, next=fix + _compiler())
         return
     info, _, missing = done.stdout.strip().partition("\n")
     if missing:
@@ -206,6 +207,15 @@ def _llama() -> Iterator[Check]:
         yield Check(name="llama.cpp", state="fail", detail=detail, next=fix)
     else:
         yield Check(name="llama.cpp", state="ok", detail=f"loads, has the MTP functions; {info}")
+
+
+def _compiler() -> str:
+    """llama.cpp is compiled where it is installed, unless a wheel is found."""
+    import shutil
+
+    if any(shutil.which(name) for name in ("c++", "g++", "clang++")):
+        return ""
+    return "  (install a C++ compiler first: there is none here)"
 
 
 def _models(loaded: "Loaded") -> Iterator[Check]:

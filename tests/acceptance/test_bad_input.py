@@ -327,3 +327,49 @@ def test_where_no_sandbox_works(tmp_path):
     assert "no sandbox works on this machine" in words
     assert "install bubblewrap" in words
     assert (root / "area.py").read_bytes() == AREA
+
+
+NO_LLAMA = """\
+import sys
+
+
+class NoLlama:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "llama_cpp":
+            raise ModuleNotFoundError("No module named 'llama_cpp'", name="llama_cpp")
+
+
+sys.meta_path.insert(0, NoLlama())
+"""
+
+
+def test_without_llama_cpp_everything_else_works(tmp_path, monkeypatch):
+    """No compiler, no llama.cpp: the engine is said to be unavailable, the rest goes on."""
+    block = tmp_path / "block"
+    block.mkdir()
+    (block / "sitecustomize.py").write_text(NO_LLAMA)
+    here = Path(__file__).parents[2]
+    monkeypatch.setenv("PYTHONPATH", f"{block}:{here}")
+    monkeypatch.setenv("POINTSMAN_LOCAL_MODEL", "mini")
+    root = plot(tmp_path / "shop")
+    before = tree(root)
+
+    def command(*argv: str) -> tuple[int, str]:
+        done = subprocess.run(
+            (sys.executable, "-m", "agent.cli.main", "-C", str(root), *argv),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, " ".join((done.stdout + done.stderr).replace("│", " ").split())
+
+    code, words = command("fix", ISSUE, "--no-zero-token")
+    assert code == 5, words
+    assert "No module named 'llama_cpp'" in words
+    assert "local (mini): it failed in this run" in words
+    assert "next: agent doctor" in words
+    code, words = command("doctor")
+    assert code == 1
+    assert "✘ llama.cpp llama.cpp cannot be used: No module named 'llama_cpp'" in words
+    assert "→ pip install --force-reinstall 'llama-cpp-python" in words
+    assert tree(root) == before
