@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from tools.workspace import Workspace
 
 
+BUILT_COMMAND = "python -m pytest -o addopts="
+"""Runs a reproduction: the suite's own options (coverage, workers) are no use to one test, and
+those of a plugin that is not installed would stop it.
+"""
 RESUMABLE = (3, 5, 130)
 """Exit codes of runs that stopped for a reason outside the task: budget, infrastructure, Ctrl-C."""
 
@@ -209,9 +213,9 @@ class App:
             places=places.places(),
             files=self.repo.files,
             make_workspace=self._workspace,
-            find_runner=lambda ws: self._runner(ws, task.test_command),
-            built_runner=lambda ws: self._runner(ws, "python -m pytest"),
-            quick=lambda ids: self._quick(ids, task.test_command),
+            find_runner=lambda ws, extra: self._runner(ws, task.test_command, extra),
+            built_runner=lambda ws: self._runner(ws, BUILT_COMMAND, ()),
+            quick=lambda ids, extra: self._quick(ids, task.test_command, extra),
             route=places.router(self.ledger, run_id),
             facts=places.facts,
             privacy=self._privacy(),
@@ -275,10 +279,13 @@ class App:
 
         return Workspace.create(self.repo.root, self.repo.files(), directory)
 
-    def _runner(self, workspace: "Workspace", override: str | None) -> Runner:
+    def _runner(
+        self, workspace: "Workspace", override: str | None, extra: tuple[str, ...]
+    ) -> Runner:
         from tools.testrun import TestRunner, detect, target_interpreter
 
         command = detect(workspace.root, override or self.settings.test_command)
+        command = replace(command, argv=(*command.argv, *extra))
         return TestRunner(
             sandbox=self.sandbox,
             root=workspace.root,
@@ -288,7 +295,9 @@ class App:
             environ=os.environ,
         )
 
-    def _quick(self, ids: Sequence[str], override: str | None) -> "ForkServer | None":
+    def _quick(
+        self, ids: Sequence[str], override: str | None, extra: tuple[str, ...]
+    ) -> "ForkServer | None":
         """Batches run one framework at a time: the reproduction's, or the suite's."""
         from agent.suite import BUILT_DIR
         from tools.quicktry import ForkServer
@@ -297,10 +306,12 @@ class App:
         built = [i.startswith(f"{BUILT_DIR}/") for i in ids]
         if any(built) != all(built):
             return None
-        command = "python -m pytest" if any(built) else override or self.settings.test_command
+        command = BUILT_COMMAND if any(built) else override or self.settings.test_command
         found = detect(self.repo.root, command)
         if found.kind == "command":
             return None
+        if not any(built):
+            found = replace(found, argv=(*found.argv, *extra))
         return ForkServer(
             sandbox=self.sandbox,
             command=found,

@@ -23,6 +23,7 @@ from tools.types import Coverage, Suspect, TestRun
 if TYPE_CHECKING:
     from tools.workspace import Workspace
 
+NO_ADDOPTS = ("-o", "addopts=")
 COVERED_PASSING = 200
 """Passing tests run under coverage beside the failing ones: enough for Ochiai, bounded in time."""
 
@@ -41,7 +42,7 @@ def baseline(work: Work) -> Generator[Event, None, None]:
     """Find the test command and run the suite once, as it is."""
     yield Phase(name="test", detail="before any change")
     try:
-        runner = work.deps.find_runner(work.workspace)
+        runner = work.deps.find_runner(work.workspace, ())
     except TestCommandError as error:
         if work.task.test_command:
             raise
@@ -52,7 +53,7 @@ def baseline(work: Work) -> Generator[Event, None, None]:
         command=runner.command, interpreter=str(interpreter) if interpreter else None
     )
     try:
-        run = run_tests(work, (), runner=runner)
+        run = yield from _first_run(work, runner)
     except SandboxError as error:
         if work.deps.sandbox.name != "none":
             raise
@@ -60,16 +61,28 @@ def baseline(work: Work) -> Generator[Event, None, None]:
         yield Notice(message=str(error), remedy=error.remedy, level="warning")
         return
     yield summary("baseline", run)
-    if run.status == "timeout":
-        limit = work.deps.limits.test_timeout_s
-        yield Notice(
-            message=f"the tests did not end within {limit:g} s",
-            remedy="pass a quicker command with --test 'COMMAND', or allow more time:"
-            " agent config set tests.timeout_s SECONDS",
-            level="warning",
-        )
-        if run.command.kind == "command" or not run.cases:
-            return  # a command that was stopped shows no bug, nor could any patch be verified
+    if (yield from _usable(work, run)):
+        work.runner = work.deps.find_runner(work.workspace, work.extra_args)
+        work.baseline, work.has_suite = run, True
+
+
+def _first_run(work: Work, runner: Runner) -> Generator[Event, None, TestRun]:
+    """The suite as it is; without the repository's own pytest options where they stop it."""
+    run = run_tests(work, (), runner=runner)
+    if run.status != "infra" or "unrecognized arguments" not in run.output:
+        return run
+    yield Notice(
+        message="the repository's pytest options need a plugin that is not installed;"
+        " they are left out",
+        remedy="install the plugin for the target's Python, or pass --test 'COMMAND'",
+        level="warning",
+    )
+    work.extra_args = NO_ADDOPTS
+    return run_tests(work, (), runner=work.deps.find_runner(work.workspace, NO_ADDOPTS))
+
+
+def _usable(work: Work, run: TestRun) -> Generator[Event, None, bool]:
+    """Whether a patch can be judged by this suite. Raises TestCommandError if it cannot be run."""
     if run.status == "infra":
         raise TestCommandError(
             f"the tests could not be run: {run.output.strip()[-300:] or 'no output'}",
@@ -81,8 +94,18 @@ def baseline(work: Work) -> Generator[Event, None, None]:
             remedy="pass another with --test 'COMMAND'",
             level="warning",
         )
-        return
-    work.runner, work.baseline, work.has_suite = runner, run, True
+        return False
+    if run.status == "timeout":
+        limit = work.deps.limits.test_timeout_s
+        yield Notice(
+            message=f"the tests did not end within {limit:g} s",
+            remedy="pass a quicker command with --test 'COMMAND', or allow more time:"
+            " agent config set tests.timeout_s SECONDS",
+            level="warning",
+        )
+        # A command that was stopped shows no bug, nor could any patch be verified by it.
+        return run.command.kind != "command" and bool(run.cases)
+    return True
 
 
 def localize(work: Work) -> Generator[Event, None, None]:
@@ -136,7 +159,7 @@ def covered(work: Work, ids: tuple[str, ...]) -> tuple[TestRun, Coverage]:
 
 def suite_of(work: Work, workspace: "Workspace") -> Runner | None:
     """The repository's suite in a workspace, with the built reproduction if there is one."""
-    own = work.deps.find_runner(workspace) if work.has_suite else None
+    own = work.deps.find_runner(workspace, work.extra_args) if work.has_suite else None
     if work.built is None:
         return own
     path = workspace.root / work.built

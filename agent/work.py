@@ -136,11 +136,11 @@ class Deps:
     places: "tuple[Place, ...]"
     files: Callable[[], Sequence[str]]
     make_workspace: Callable[[Path], "Workspace"]
-    find_runner: Callable[["Workspace"], Runner]
-    """Raises TestCommandError when the repository has no tests to run."""
+    find_runner: Callable[["Workspace", tuple[str, ...]], Runner]
+    """With extra arguments for pytest. Raises TestCommandError where there are no tests to run."""
     built_runner: Callable[["Workspace"], Runner]
     """Runs a reproduction we built: pytest, whatever the repository uses."""
-    quick: Callable[[Sequence[str]], "Quicktry | None"]
+    quick: Callable[[Sequence[str], tuple[str, ...]], "Quicktry | None"]
     """The batch runner for some failing tests, where one can be used."""
     route: Callable[[Ask, frozenset[Location], Location | None], Route]
     """(question, locations that are down, where an escalation is latched) → Route."""
@@ -164,6 +164,8 @@ class Work:
     baseline: TestRun | None = None
     """The whole suite before any change, the built reproduction included."""
     has_suite: bool = False
+    extra_args: tuple[str, ...] = ()
+    """What pytest needs beyond the test command to run here at all."""
     targets: tuple[str, ...] = ()
     """Test ids that show the problem: red before, to be green after."""
     unexecuted: SandboxError | None = None

@@ -142,7 +142,7 @@ def _validate(
         deadline_s=min(budget_s, work.remaining_s()),
         max_runs=len(found) + 20,
         workers=work.deps.limits.workers,
-        quick=work.deps.quick(work.targets),
+        quick=work.deps.quick(work.targets, work.extra_args),
         per_test_timeout_s=work.deps.limits.per_test_timeout_s,
     )
     try:

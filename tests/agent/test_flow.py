@@ -307,3 +307,14 @@ def test_interrupted_anywhere_the_tree_is_as_found(tmp_path, phase):
     assert outcome(seen).exit_code == 130
     assert outcome(seen).next_command == f"agent resume {seen[0].run_id}"
     assert snapshot(root) == before
+
+
+def test_options_of_a_plugin_that_is_not_installed_are_left_out(tmp_path):
+    root = shop(tmp_path / "shop", tests=TESTS)
+    (root / "pyproject.toml").write_text('[tool.pytest.ini_options]\naddopts = "--cov-xyz=shop"\n')
+    issue = "Too large\n\n```python\nfrom shop import clamp\nassert clamp(12, 1, 9) == 9\n```\n"
+    with serve([dialects.openai(PLAN), dialects.openai(RIGHT)]) as onprem:
+        seen = fix(app(root, onprem_url=onprem.url, onprem_model="coder"), issue)
+    assert outcome(seen).verdict == "verified"
+    assert [e.passed for e in of(seen, events.TestsFinished) if e.purpose == "verify"] == [4]
+    assert any("left out" in n.message for n in of(seen, events.Notice))
