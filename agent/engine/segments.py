@@ -39,7 +39,7 @@ class Segments:
         self._constrained = constrained
         self._outside = opening(kind, edit_format)
         self._line = b""
-        tail = b"".join(piece(t) for t in prompt[-4:]).rstrip()
+        tail = b"".join(piece(t) for t in prompt[-8:]).rstrip()
         self.now: Segment = constrained or self._outside
         if tail.endswith(b"<think>"):
             self.now = "thinking"
@@ -54,13 +54,13 @@ class Segments:
                 *lines, self._line = self._line.split(b"\n")
                 for line in lines:
                     self._enter(line.strip())
-            elif piece.startswith((b"</think>", b"<think>")):
-                self._enter(piece)
+            elif self._line.endswith((b"</think>", b"<think>")):
+                self._enter(self._line)
 
     def _enter(self, line: bytes) -> None:
         if line.endswith(b"</think>"):
             self.now = self._outside
-        elif line.startswith(b"<think>"):
+        elif line.endswith(b"<think>"):
             self.now = "thinking"
         elif self.now == "thinking":
             return

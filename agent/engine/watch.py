@@ -18,6 +18,9 @@ _PROBE_SHARE = 0.015
 _OWN = 4
 """Plain steps after which their time here counts, not the calibrated one."""
 
+_FORGET = 1 / 2000
+"""Share of a handicap forgotten a plain step: a machine that was busy is tried again."""
+
 
 @dataclass(slots=True)
 class Pace:
@@ -45,6 +48,8 @@ class Pace:
         # One interruption must not make plain decoding look slow.
         spent = min(spent, 2 * self.plain_s) if self.plain_s else spent
         self.plain_s += (spent - self.plain_s) / min(16, self.plain_steps)
+        for source, predicted in self._predicted.items():
+            self._spent[source] += _FORGET * (predicted - self._spent[source])
 
     def drafting(self, source: Source, drafted: int, spent: float, *, turned: bool) -> None:
         """A step with drafts took `spent`; `turned`: the last pass had another width."""
