@@ -31,16 +31,30 @@ SETTINGS = (
 
 def agent_repository(instance: Instance, target: Path) -> None:
     """The repository the agent works in. `target` must not exist."""
-    grading_tree(instance, target)
-    if not instance.tests_visible:
-        hide_tests(target, instance.hidden_tests or instance.FAIL_TO_PASS)
+    if instance.tests_visible:
+        grading_tree(instance, target)
+    else:
+        _base(instance, target)
+        if not _adds_tests(instance):
+            hide_tests(target, instance.hidden_tests or instance.FAIL_TO_PASS)
     _git(target, "init", "--quiet", "--template=")
     _git(target, "add", "--all", "--force")
     _git(target, "commit", "--quiet", "--no-verify", "-m", instance.instance_id)
 
 
 def grading_tree(instance: Instance, target: Path) -> None:
-    """The tree at the base commit with all of its tests, and no git."""
+    """The tree at the base commit with all of its tests, and no git. Raises ConfigError."""
+    _base(instance, target)
+    if _adds_tests(instance):
+        _git(target, "apply", "--whitespace=nowarn", "-", stdin=instance.test_patch)
+
+
+def _adds_tests(instance: Instance) -> bool:
+    """Whether the source lacks the tests of `test_patch`."""
+    return bool(instance.source_bundle and not instance.source_dir and instance.test_patch.strip())
+
+
+def _base(instance: Instance, target: Path) -> None:
     if instance.source_dir:
         source = Path(instance.source_dir)
         if not source.is_dir():
@@ -70,7 +84,7 @@ def _from_bundle(instance: Instance, target: Path) -> None:
             archive.extractall(target, filter="tar")
 
 
-def _git(where: Path, *args: str) -> None:
+def _git(where: Path, *args: str, stdin: str = "") -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     env = {
         **clean,
@@ -81,7 +95,13 @@ def _git(where: Path, *args: str) -> None:
         "GIT_CEILING_DIRECTORIES": str(where.parent),
     }
     done = subprocess.run(
-        ["git", *SETTINGS, *args], cwd=where, env=env, capture_output=True, text=True, check=False
+        ["git", *SETTINGS, *args],
+        cwd=where,
+        env=env,
+        input=stdin.encode("utf-8", "surrogateescape"),
+        capture_output=True,
+        check=False,
     )
     if done.returncode:
-        raise ConfigError(f"git {args[0]} failed in {where}: {done.stderr.strip()[-300:]}")
+        why = done.stderr.decode("utf-8", "replace").strip()[-300:]
+        raise ConfigError(f"git {args[0]} failed in {where}: {why}")

@@ -18,7 +18,8 @@ TUPLES = ("FAIL_TO_PASS", "PASS_TO_PASS", "test_files", "requires", "pythonpath"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """One task. `source_dir` holds the tree at the base commit with all of its tests."""
+    """One task. `source_dir` holds the tree with all of its tests, those of `test_patch` too;
+    `source_bundle` holds the base commit as it is, to which `test_patch` is applied."""
 
     instance_id: str
     repo: str
@@ -66,6 +67,8 @@ def from_row(row: Mapping[str, Any], *, where: str) -> Instance:
                 raise ConfigError(f"{where}: the field {field.name!r} is missing")
             continue
         values[field.name] = _value(field.name, value, where)
+    # In SWE-bench's rows the tests of test_patch are what the agent must not see.
+    values.setdefault("tests_visible", not values["test_patch"].strip())
     instance = Instance(**values)
     if not instance.instance_id or "/" in instance.instance_id or instance.instance_id[0] == ".":
         raise ConfigError(f"{where}: instance_id {instance.instance_id!r} cannot name a directory")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.main import main
 from agent.errors import ConfigError
 from evals.datasets import load_instances, load_recipes
 from evals.datasets.build import Rejected, build, locked
@@ -170,3 +171,25 @@ def test_an_archive_that_was_tampered_with_is_not_used(monkeypatch):
         sdist(recipe.package)
     assert "index must be reachable" in (error.value.remedy or "")
     assert not path.exists()
+
+
+def test_validate_proves_and_records(tmp_path, capsys):
+    recipe = tiny.recipe()
+    edit = recipe.edits[0]
+    (tmp_path / "till.toml").write_text(
+        f'[package]\nname = "till"\nversion = "1.0"\nsha256 = "{recipe.package.sha256}"\n'
+        'test_cmd = "python -m pytest"\n[[bug]]\nid = "discount"\nstratum = "reach"\n'
+        "tests_visible = true\nproblem_statement = 'p'\n[[bug.edit]]\npath = 'till.py'\n"
+        f"old = {json.dumps(edit.old)}\nnew = {json.dumps(edit.new)}\n"
+    )
+    command = ["eval", "validate", "--dataset", str(tmp_path)]
+    assert main([*command, "--write"]) == 0
+    assert json.loads((tmp_path / "lock.json").read_text()) == {
+        "till__1.0-discount": {"FAIL_TO_PASS": list(tiny.RED), "PASS_TO_PASS": 2}
+    }
+    assert main(command) == 0
+    (tmp_path / "lock.json").write_text(
+        json.dumps({"till__1.0-discount": {"FAIL_TO_PASS": ["x"], "PASS_TO_PASS": 1}})
+    )
+    assert main(command) == 1
+    assert "when it was recorded" in capsys.readouterr().out

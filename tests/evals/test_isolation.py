@@ -5,9 +5,12 @@ import subprocess
 from pathlib import Path
 
 from evals.checkout import agent_repository, grading_tree
-from evals.datasets import Instance
+from evals.datasets import Instance, hide
+from evals.datasets.instance import from_row
+from evals.grading import grade_patch
 from tests.agent.repos import git
 from tests.evals import tiny
+from tools.sandbox import pick
 
 SECRET = "the gold patch: minus, not plus"
 
@@ -81,3 +84,34 @@ def test_a_bundle_gives_the_tree_of_its_commit_and_no_other_object(tmp_path):
     assert SECRET not in readable(tmp_path / "agent")
     grading_tree(bundled, tmp_path / "graded")
     assert (tmp_path / "graded" / "test_till.py").read_text() == tiny.TESTS
+
+
+def test_the_test_patch_of_a_row_is_for_grading_only(tmp_path):
+    """As in SWE-bench's rows: the base commit lacks the tests, the patch adds them."""
+    root = tiny.tree(tmp_path / "source")
+    left = hide.without(tiny.TESTS, [("TestDiscount",)])
+    assert left is not None
+    (root / "test_till.py").write_text(left)
+    git(root, "init", "--quiet")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "-m", "base")
+    git(root, "bundle", "create", str(tmp_path / "b.bundle"), "HEAD", "main")
+    (root / "test_till.py").write_text(tiny.TESTS)
+    row = {
+        "instance_id": "a__b-1",
+        "repo": "a/b",
+        "base_commit": git(root, "rev-parse", "HEAD").strip(),
+        "patch": tiny.GOLD,
+        "test_patch": git(root, "diff"),
+        "problem_statement": tiny.ISSUE,
+        "FAIL_TO_PASS": list(tiny.RED),
+        "PASS_TO_PASS": list(tiny.GREEN),
+        "source_bundle": str(tmp_path / "b.bundle"),
+    }
+    found = from_row(row, where="test")
+    assert not found.tests_visible
+    agent_repository(found, tmp_path / "agent")
+    assert (tmp_path / "agent" / "test_till.py").read_text() == left
+    assert "test_discount" not in readable(tmp_path / "agent")
+    graded = grade_patch(found, tiny.GOLD, tmp_path / "graded", pick("auto"))
+    assert graded.status == "resolved", graded
