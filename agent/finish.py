@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 from agent import lessons, mutants
 from agent.diagnose import run_tests, suite_of, summary
-from agent.errors import EngineError
+from agent.errors import BudgetExceeded, EngineError
 from agent.events import Event, Notice, Phase
 from agent.evidence import Verification, compare
 from agent.types import Outcome
@@ -62,21 +62,27 @@ def not_solved(work: Work, reason: str) -> Outcome:
             evidence=tuple(work.notes),
             next_command=work.unexecuted.remedy,
         )
-    failed = bool(work.unserved and work.down)  # nobody answered: no verdict on the bug
+    code, following = _why_nobody(work) if work.unserved else (1, f"agent diff {work.deps.run_id}")
     return Outcome(
         verdict="not_solved",
         reason=reason,
         diff="",
-        exit_code=EngineError.exit_code if failed else 1,
+        exit_code=code,
         evidence=tuple(work.notes),
-        next_command=_what_next(work),
+        next_command=following,
     )
 
 
-def _what_next(work: Work) -> str:
-    if not work.unserved:
-        return f"agent diff {work.deps.run_id}"
-    return "agent doctor" if work.down else "agent models fit"
+def _why_nobody(work: Work) -> tuple[int, str]:
+    """Exit code and remedy where no place served a step: that says nothing about the bug."""
+    if work.down:
+        return EngineError.exit_code, "agent doctor"
+    limit = work.deps.budget_usd_micro
+    totals = work.deps.totals()
+    spent = limit is not None and totals.usd_micro + totals.reserved_usd_micro >= limit
+    if spent and any(place.paid for place in work.deps.places):
+        return BudgetExceeded.exit_code, "raise it with --max-cost DOLLARS, or add a local model"
+    return 1, "agent models fit"
 
 
 def _prove(work: Work, change: Patch) -> Generator[Event, None, Verification]:

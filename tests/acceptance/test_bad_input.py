@@ -140,6 +140,15 @@ def test_frontier_with_a_budget_of_nothing(tmp_path, monkeypatch):
     assert "tests" not in told.err
 
 
+def test_a_budget_of_nothing_where_only_the_paid_api_could_help(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    root = plot(tmp_path / "shop")
+    refused(
+        root, "fix", ISSUE, "--max-cost", "0", "--no-zero-token", code=3,
+        says=("no budget is left", FROM_NOWHERE), remedy="--max-cost",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("how", ["a directory", "not a database", "read-only"])
 def test_unwritable_ledger(tmp_path, monkeypatch, how):
     root = plot(tmp_path / "shop")
