@@ -44,7 +44,9 @@ def configure(parser: Parser, name: str) -> None:
     )  # fmt: skip
     go.add_argument("--out", metavar="DIR", help="run directory; an existing one is taken up again")
     show = add_action(actions, "report", "summarise a run as Markdown, HTML and JSON")
-    show.add_argument("run", metavar="RUN", help="a run directory or a results.jsonl")
+    show.add_argument(
+        "run", metavar="RUN", help="a run directory, a results.jsonl, or runs by date"
+    )
     show.add_argument("--out", metavar="DIR", help="where the files go (default: print Markdown)")
     two = add_action(actions, "compare", "two arms on the same instances: McNemar's exact test")
     two.add_argument("first", metavar="RUN:ARM")
@@ -236,6 +238,9 @@ def _summarised(path: Path) -> "Report":
     from evals.report import report
     from evals.result import load_results
 
+    stored = sorted(path.glob("*/results.jsonl")) if path.is_dir() else []
+    if stored and not (path / "units").is_dir():
+        path = stored[-1].parent  # a directory of runs by date: the last
     results = load_results(path)
     file = path / "run.json" if path.is_dir() else path.with_name("run.json")
     described = json.loads(file.read_text("utf-8")) if file.is_file() else {}
