@@ -4,6 +4,7 @@ python -m tests.tui.capture docs
 """
 
 import asyncio
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,7 @@ async def capture(directory: Path) -> None:
             await say(pilot, "/fix clamp(12, 1, 9) gives 1")
             await until(pilot, lambda: isinstance(app.screen, ReviewScreen), 300.0)
             await until(pilot, lambda: "undecided" in screen(app))
+            await pilot.pause(1.0)
             save(app, directory / "tui-review.svg")
             await pilot.press("a", "enter")
             await until(pilot, lambda: "applied: shop.py" in screen(app))
@@ -34,7 +36,11 @@ async def capture(directory: Path) -> None:
 
 
 def save(app: ChatApp, path: Path) -> None:
-    path.write_text(app.export_screenshot(title="agent chat"), encoding="utf-8")
+    """As SVG that loads nothing from elsewhere: any monospaced font will do."""
+    picture = re.sub(
+        r"@font-face\s*{.*?}", "", app.export_screenshot(title="agent chat"), flags=re.S
+    )
+    path.write_text(picture, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from agent import events as ev
 from agent.tui.items import Offer, Sheet
 from agent.types import DecodeStats, Outcome, Plan, Route, Step, Task, Totals, Usage
-from tests.tui.support import budget, chat, until
+from tests.tui.support import budget, chat, screen, until
 from tools.types import FileChange, Patch, Suspect, TestCommand
 
 LOCAL = Route(
@@ -164,8 +164,7 @@ def scripted(app, *items, press=(), ready=lambda: True):
 
     async def before(pilot):
         app.input.cursor_blink = False
-        await app.workers.wait_for_complete()
-        await pilot.pause()
+        await until(pilot, lambda: "budget @" in screen(app))
         app.heading.tell("shop @ main", "sandbox bwrap · local qwen3.5-4b", local_only=False)
         for item in items:
             await app.on_chat_app_came(app.Came(item))

@@ -38,7 +38,7 @@ class Terminal:
     def type(self, *keys: str) -> None:
         self.tmux("send-keys", "-t", "0", *keys)
 
-    def wait(self, ready: Callable[[str], bool], seconds: float = 40.0) -> str:
+    def wait(self, ready: Callable[[str], bool], seconds: float = 90.0) -> str:
         end = time.monotonic() + seconds
         while not ready(shown := self.screen()):
             assert time.monotonic() < end, shown
