@@ -10,9 +10,9 @@ leaves it as it was.
 from collections.abc import Generator, Iterator
 
 from agent import attempts, diagnose, finish, planning, reproducing, zero
-from agent.errors import BudgetExceeded, Cancelled, PointsmanError
+from agent.errors import BudgetExceeded, Cancelled, LedgerError, PointsmanError
 from agent.events import Event, RunFinished, RunStarted, Spent
-from agent.types import Outcome, Step, Task
+from agent.types import Outcome, Step, Task, Totals
 from agent.work import Deps, Work
 
 VERSION = "1"
@@ -46,7 +46,7 @@ def run(task: Task, deps: Deps) -> Iterator[Event]:
     finally:
         if work is not None:
             work.workspace.remove()
-    totals = deps.totals()
+    totals = _totals(deps)
     yield Spent(totals=totals, budget_usd_micro=deps.budget_usd_micro)
     yield RunFinished(
         run_id=deps.run_id,
@@ -85,6 +85,13 @@ def _why_not(work: Work, step: Step) -> str:
     if last and work.unserved:
         return f"{last}; nothing else may or can try ({step.kind} steps)"
     return last or work.unserved or f"the {step.kind} step was not carried out"
+
+
+def _totals(deps: Deps) -> Totals:
+    try:
+        return deps.totals()
+    except LedgerError:  # what ended the run would hide how it ended
+        return Totals()
 
 
 def _stopped(error: PointsmanError, work: Work | None) -> Outcome:

@@ -4,16 +4,21 @@
 """
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from agent import paths
+from agent import events, paths
+from agent.types import Task
 from tests.acceptance.bench import AREA, FIXED, ISSUE, TESTS, agent, plot, refused, repaired, tree
 from tests.agent.repos import git
+from tests.agent.test_flow import app
+from tests.loopback import dialects, serve
 
 FROM_NOWHERE = "no place can serve this edit step"
 
@@ -164,6 +169,25 @@ def test_unwritable_ledger(tmp_path, monkeypatch, how):
         monkeypatch.setenv("XDG_STATE_HOME", str(place))
     told = refused(root, "fix", ISSUE, code=5, says=("cannot be",), remedy="")
     assert "before" not in told.err  # no test was run, nothing was sent
+
+
+def test_a_ledger_that_breaks_during_the_run(tmp_path):
+    """Nothing is sent from then on, and the run still says how it ended."""
+    root = plot(tmp_path / "shop")
+    before = tree(root)
+    with serve([dialects.openai("never asked for")]) as onprem:
+        one = app(root, onprem_url=onprem.url, onprem_model="coder")
+        seen: list[events.Event] = []
+        for event in one.run(Task(goal="fix", text=ISSUE, root=root)):
+            seen.append(event)
+            if isinstance(event, events.Localized):
+                with closing(sqlite3.connect(paths.ledger_path())) as other:
+                    other.execute("DROP TABLE attempt")
+    assert isinstance(seen[-1], events.RunFinished)
+    assert seen[-1].outcome.exit_code == 5
+    assert "the ledger" in seen[-1].outcome.reason
+    assert onprem.received == []
+    assert tree(root) == before
 
 
 # --------------------------------------------------------------------------- the issue
