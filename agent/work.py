@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agent.router import Place
     from tools.index import Index
     from tools.journal import Journal
-    from tools.validate import Quicktry
+    from tools.trials import Quicktry
     from tools.workspace import Workspace
 
 

@@ -14,8 +14,9 @@ from agent.diagnose import suite_of
 from agent.events import CandidatesTried, EditProposed, Event, Notice, Phase, Progress
 from agent.work import Runner, Work
 from tools import patch as patches
+from tools.trials import Trial, Validation
 from tools.types import Candidate, Patch
-from tools.validate import Trial, Validation, validate
+from tools.validate import validate
 
 TURNS = (6, 2, 1)
 """Candidates per turn of the first, second and third most suspicious file; no further files: Ochiai

@@ -15,92 +15,20 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from time import monotonic
-from typing import Literal, Protocol
 
 from tools.enumerate import apply
 from tools.errors import SandboxError
-from tools.quicktry import BatchResult
 from tools.rivals import group, near
+from tools.trials import Quicktry, Runner, Space, StoppedBy, Trial, Validation, Verdict
 from tools.types import Candidate, FileChange, Patch, TestRun
 
 __all__ = ["Runner", "Space", "Trial", "Validation", "collect", "no_worse", "validate"]
 
-Verdict = Literal["red", "worse", "plausible", "broken", "untried"]
-StoppedBy = Literal["exhausted", "deadline", "max_runs", "rivals", "sole", "infra"]
 
 FIRST_BATCH, BATCH = 16, 48
 MAX_RIVALS = 2
 """Groups of rivals after which a further search cannot change the answer."""
-
-
-class Space(Protocol):
-    """A copy of the repository that may be spoilt."""
-
-    @property
-    def root(self) -> Path: ...
-    def read(self, path: str) -> bytes | None: ...
-    def write(self, patch: Patch) -> object: ...
-    def reset(self) -> object: ...
-
-
-class Runner(Protocol):
-    """Runs tests in one space; no ids: the whole suite."""
-
-    def run(
-        self,
-        ids: tuple[str, ...] = (),
-        *,
-        timeout_s: float,
-        per_test_timeout_s: float,
-        fail_fast: bool,
-    ) -> TestRun: ...
-
-
-class Quicktry(Protocol):
-    """Tries a batch at once; see tools.quicktry.ForkServer."""
-
-    def run(
-        self,
-        root: Path,
-        jobs: Sequence[tuple[str, bytes]],
-        ids: Sequence[str],
-        *,
-        timeout_s: float,
-        wall_s: float,
-    ) -> BatchResult: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """What became of one candidate. `broken`: it hung, crashed or could not be written."""
-
-    candidate: Candidate
-    verdict: Verdict
-    run: TestRun | None = None
-    """The full run, for plausible candidates and those that made the suite worse."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
-    """The end of a search. Rivals are groups of plausible candidates that differ in meaning."""
-
-    plausible: tuple[Candidate, ...]
-    rivals: tuple[tuple[Candidate, ...], ...]
-    """Groups of synonyms; two groups or more: the tests cannot tell which is right."""
-    sole: bool
-    """One group, and every candidate of its line and of tiers up to its own was tried."""
-    tried: int
-    generated: int
-    test_runs: int
-    """Runs of a test command or, when batched, of the failing tests."""
-    duration_s: float
-    stopped_by: StoppedBy
-    server: str = ""
-    """`forked`, or why the plain runner was used."""
-    runs: tuple[TestRun, ...] = ()
-    """The full runs of `plausible`, in the same order."""
 
 
 def no_worse(before: TestRun, after: TestRun, targets: Sequence[str]) -> bool:
