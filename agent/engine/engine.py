@@ -20,6 +20,7 @@ from agent.engine.strategy import choose
 from agent.engine.template import ChatTemplate
 from agent.engine.text import TextStream
 from agent.engine.watch import Pace
+from agent.engine.weights import Weights
 from agent.errors import Cancelled, ContextOverflow, EngineError, RequestRejected
 from agent.types import Choice, DecodeHints, DecodeStats
 
@@ -73,8 +74,15 @@ class SelfTest:
 class Engine:
     """Not thread-safe: one thread owns it."""
 
-    def __init__(self, path: Path, *, n_ctx: int, threads: int | None = None) -> None:
-        self.model = Model(path)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        n_ctx: int,
+        threads: int | None = None,
+        weights: Weights = Weights(),  # noqa: B008  (frozen)
+    ) -> None:
+        self.model = Model(path, weights=weights)
         self.session = Session(self.model, n_ctx=n_ctx, threads=threads)
         self.template = ChatTemplate(self.model)
         self.pace = Pace(Costs())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from agent.engine.weights import Weights, place
 from agent.errors import EngineError
 
 if TYPE_CHECKING:
@@ -94,15 +95,23 @@ def _reason() -> str:
 class Model:
     """Weights and vocabulary of one GGUF file."""
 
-    def __init__(self, path: Path, *, extra_buffers: bool | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        extra_buffers: bool | None = None,
+        weights: Weights = Weights(),  # noqa: B008  (frozen)
+    ) -> None:
         """`extra_buffers` None: repacked CPU kernels unless AMX is present (see amx_present)."""
-        self.path = path
+        self.path, self.weights = path, weights
         self._lib = bindings().core
         _messages.clear()
         params = self._lib.llama_model_default_params()
         params.load_mtp = True
         params.use_extra_bufts = not amx_present() if extra_buffers is None else extra_buffers
+        kept = place(params, weights, self._lib)
         self.handle = self._lib.llama_model_load_from_file(str(path).encode(), params)
+        del kept
         if not self.handle:
             raise EngineError(f"{path.name} cannot be loaded: {_reason()}")
         self._vocab = self._lib.llama_model_get_vocab(self.handle)

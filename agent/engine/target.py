@@ -42,6 +42,7 @@ class Target:
                 rollback=rollback if model.is_hybrid else 0,
                 outputs=rollback + 1,
                 threads=threads,
+                kv_type=model.weights.kv_type,
             ),
         )
         self.n_ctx = self.context.n_ctx

@@ -20,7 +20,7 @@ from pathlib import Path
 __all__ = ["Gpu", "Machine", "gpu_install_command", "look"]
 
 _MIB = 2**20
-_SAMPLE_BYTES = 192 * _MIB
+_SAMPLE_BYTES = 96 * _MIB
 """Per array of the bandwidth test: more than the caches of most machines."""
 
 _GPU_GB_S = (
@@ -147,7 +147,7 @@ def _bandwidth(cache: Path, ram: int) -> float:
 
 def _measure(size: int) -> float:
     """Copy `size` bytes, with one thread and with one per core; what is read and what is written
-    both count. The best of eight: other work on the machine only ever slows a copy.
+    both count. The best of six: other work on the machine only ever slows a copy.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -161,7 +161,7 @@ def _measure(size: int) -> float:
         pairs = zip(np.array_split(target, workers), np.array_split(source, workers), strict=True)
         parts = list(pairs)
         with ThreadPoolExecutor(workers) as pool:
-            for _ in range(4):
+            for _ in range(3):
                 started = time.perf_counter()
                 list(pool.map(lambda pair: np.copyto(*pair), parts))
                 best = min(best, time.perf_counter() - started)

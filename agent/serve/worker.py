@@ -9,8 +9,12 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.errors import PointsmanError
+
+if TYPE_CHECKING:
+    from agent.engine.weights import Weights
 
 __all__ = ["main"]
 
@@ -47,11 +51,13 @@ async def _serve(args: argparse.Namespace) -> None:
 
     from agent.engine.calibration import calibrate, load_costs, store_costs
     from agent.engine.engine import Engine
+    from agent.engine.weights import Weights
     from agent.serve.app import Worker
     from agent.serve.runner import Runner
 
-    engine = Engine(args.model, n_ctx=args.context, threads=args.threads)
     size = args.model.stat().st_size
+    weights = _placed(args) if size >= _QUICK_BYTES else Weights()
+    engine = Engine(args.model, n_ctx=args.context, threads=args.threads, weights=weights)
     self_test = engine.self_test(tokens=24 if size < _QUICK_BYTES else 8)
     costs = load_costs(args.cache, args.model, engine.session.threads)
     if costs is None and size < _QUICK_BYTES:
@@ -77,6 +83,25 @@ async def _serve(args: argparse.Namespace) -> None:
         if _inode(args.socket) == inode:
             args.socket.unlink()
         runner.stop()
+
+
+def _placed(args: argparse.Namespace) -> "Weights":
+    """Layers on the GPU, experts in RAM and KV type, as `agent models fit` judges this machine.
+
+    What does not fit with the whole context is left to llama.cpp, which may still page it in.
+    """
+    from agent import models, paths
+    from agent.engine.weights import Weights
+
+    info = models.inspect(args.model)
+    wanted = min(args.context, info.context or args.context)
+    machine = models.look(paths.cache_dir())
+    fit = models.fit(models.load_of(info), machine, context=wanted)
+    if not fit.fits or fit.context < wanted:
+        return Weights()
+    # Without a card we know of, llama.cpp decides: it may have one of another make.
+    layers = fit.gpu_layers if machine.gpus and fit.gpu_layers < info.layers else None
+    return Weights(gpu_layers=layers, experts_in_ram=fit.experts_in_ram, kv_type=fit.kv_type)
 
 
 def _listen(path: Path) -> socket.socket:

@@ -1,5 +1,6 @@
 """Fit: a roofline over what a machine has, and what the machine is found to have."""
 
+import argparse
 import dataclasses
 import json
 import os
@@ -207,6 +208,18 @@ def test_a_gpu_with_a_library_for_cpus_is_told_with_the_command(
     assert sys.executable in line
     checked = subprocess.run(["sh", "-n", "-c", line], check=False)
     assert checked.returncode == 0, "it can be pasted"
+
+
+def test_the_worker_places_a_model_as_fit_says(
+    architectures: dict[str, Path], nvidia: Path
+) -> None:
+    from agent.engine.weights import Weights
+    from agent.serve.worker import _placed
+
+    asked = argparse.Namespace(model=architectures["qwen3moe"], context=4096)
+    assert _placed(asked) == Weights(gpu_layers=0), "cards, and a library that cannot use them"
+    nvidia.unlink()
+    assert _placed(asked) == Weights(), "no card known: llama.cpp decides"
 
 
 # --------------------------------------------------------------------------- the command

@@ -20,6 +20,7 @@ from agent.engine.generate import Generated, Job, generate
 from agent.engine.sampling import Sampler, Sampling
 from agent.engine.sessions import Session
 from agent.engine.target import ROLLBACK
+from agent.engine.weights import Weights
 from agent.types import DecodeHints
 
 TIE = 0.05
@@ -219,3 +220,25 @@ def test_a_checkpoint_costs_the_same_after_a_long_text(architectures: dict[str, 
     engine.close()
     assert sizes[0][0] == sizes[1][0]
     assert sizes[0][1] < sizes[1][1]
+
+
+@pytest.mark.parametrize("name", ["qwen2", "qwen35moe", "qwen3next"])
+def test_an_8_bit_cache_and_placed_experts_keep_drafts_exact(
+    architectures: dict[str, Path], name: str
+) -> None:
+    """On a CPU the experts are in RAM anyway: the same tokens, loaded by another way."""
+    texts = {}
+    for weights in (
+        Weights(),
+        Weights(experts_in_ram=True, gpu_layers=2),
+        Weights(kv_type="q8_0"),
+    ):
+        engine = Engine(architectures[name], n_ctx=512, threads=1, weights=weights)
+        plain = run(engine.session, PROMPTS[0], [(0, 0)], ())
+        fast = run(engine.session, PROMPTS[0], [(3, 2), (0, 8), (5, 0)], plain.tokens)
+        assert_same(engine.session, PROMPTS[0], fast.tokens, plain.tokens)
+        texts[weights] = (plain.tokens, len(engine.session.target.save()))
+        engine.close()
+    (default, size), (placed, same_size), (_, smaller) = texts.values()
+    assert placed == default
+    assert smaller < same_size == size, "the cache takes less"
