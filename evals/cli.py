@@ -133,6 +133,7 @@ def _plan(args: argparse.Namespace) -> "Plan":
         zero_token_s=args.zero_token_time,
         command=_command(args),
         date=f"{datetime.now(UTC):%Y-%m-%d}",
+        machine=f"{os.cpu_count()} cores, load average {os.getloadavg()[2]:.1f}",
         not_run=tuple(not_run),
         rejected=rejected,
     )
@@ -248,6 +249,7 @@ def _summarised(path: Path) -> "Report":
         results,
         command=described.get("command", "unknown"),
         date=described.get("date") or "undated",
+        machine=described.get("machine", ""),
         not_run=[(a, b) for a, b in described.get("not_run", ())],
         rejected=[(a, b) for a, b in described.get("rejected", ())],
     )

@@ -81,7 +81,9 @@ def _parts(report: Report) -> list[Part]:
     wrong = tuple(f"{a.arm}: {name}" for a in report.arms for name in a.false_verified)
     parts = [
         Part(kind="h1", text="Evals"),
-        Part(kind="text", text=f"{report.date}, made by"),
+        Part(
+            kind="text", text=f"{report.date}, {report.machine or 'machine not recorded'}, made by"
+        ),
         Part(kind="code", text=report.command),
         Part(kind="h2", text="Arms", table=_arms(report.arms)),
         Part(kind="text", text=NOTE),

@@ -80,6 +80,7 @@ class Report:
 
     command: str
     date: str
+    machine: str
     arms: tuple[ArmReport, ...]
     results: tuple[Result, ...]
     not_run: tuple[tuple[str, str], ...]
@@ -93,6 +94,7 @@ def report(
     *,
     command: str,
     date: str,
+    machine: str = "",
     not_run: Sequence[tuple[str, str]] = (),
     rejected: Sequence[tuple[str, str]] = (),
 ) -> Report:
@@ -104,6 +106,7 @@ def report(
     return Report(
         command=command,
         date=date,
+        machine=machine,
         arms=arms,
         results=tuple(results),
         not_run=tuple(not_run),

@@ -36,6 +36,8 @@ class Plan:
     command: str = ""
     date: str = ""
     """UTC day of the start, for the report."""
+    machine: str = ""
+    """Cores and load, without which wall times say little."""
     not_run: tuple[tuple[str, str], ...] = ()
     """Arms that cannot run here, and why."""
     rejected: tuple[tuple[str, str], ...] = ()
@@ -111,6 +113,7 @@ def _described(plan: Plan) -> dict[str, object]:
     return {
         "command": plan.command,
         "date": plan.date,
+        "machine": plan.machine,
         "arms": [asdict(a) for a in plan.arms],
         "seeds": list(plan.seeds),
         "max_wall_s": plan.max_wall_s,
