@@ -143,10 +143,11 @@ async def test_escape_stops_queued_messages_wait_and_typing_is_not_disturbed(tmp
         await say(pilot, "/search remaining")
         await until(pilot, lambda: "starts when /fix has ended" in screen(app))
         await until(pilot, lambda: "1 queued" in screen(app))
+        await until(pilot, lambda: "python -m pytest" in screen(app))
         await pilot.press("escape")
         assert app.session.stop.is_set()
         await until(pilot, lambda: "not solved" in screen(app) and app._job is None)
-        assert "/resume " in screen(app)
+        await until(pilot, lambda: "/resume " in screen(app))
         assert snapshot(root) == before
         await pilot.press("up")
         assert app.input.text == "/search remaining"
