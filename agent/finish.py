@@ -139,7 +139,9 @@ def _evidence(work: Work, verdict: Verification) -> tuple[str, ...]:
     lines: list[str] = []
     if work.built is not None:
         lines.append("a test built from the issue failed before and passes now")
-    existing = [t for t in work.targets if t in verdict.newly_passing]
+    existing = [
+        t for t in work.targets if t in verdict.newly_passing and t.split("::", 1)[0] != work.built
+    ]
     if existing:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         lines.append(f"red to green: {existing[0]}{more}")
