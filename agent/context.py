@@ -153,11 +153,13 @@ def line_request(
 
 
 def edit_format_of(model: str, window: int) -> EditFormatName:
-    """As the catalogue says; windows too small for any other mean a relative of the shipped model,
-    which was trained on the line format only."""
+    """As the catalogue says; of a model it does not know, a window too small for other formats
+    means a relative of the shipped model, which was trained on the line format only."""
     from agent import models
 
-    return "line" if window <= 4096 else models.edit_format(model)
+    if models.find(model) is None and window <= 4096:
+        return "line"
+    return models.edit_format(model)
 
 
 def whole_files(paths: Sequence[str], read: FileReader, budget: int) -> list[Span]:

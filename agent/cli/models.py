@@ -19,6 +19,7 @@ from agent.cli.common import (
     show_table,
     start_directory,
 )
+from agent.cli.models_fit import about_mini, prediction, run_fit, say
 from agent.errors import ConfigError
 from agent.sanitize import clean, one_line, plain
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from agent.config import Settings
-    from agent.models import Entry, Fit, Machine, ModelInfo
+    from agent.models import ModelInfo
 
 __all__ = ["configure", "run"]
 
@@ -61,7 +62,7 @@ def configure(parser: Parser, name: str) -> None:
 def run(args: argparse.Namespace) -> int:
     actions = {
         "list": _list,
-        "fit": _fit,
+        "fit": run_fit,
         "pull": _pull,
         "use": _use,
         "import": _import,
@@ -79,6 +80,7 @@ def _list(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from agent import models, paths
+    from agent.context import edit_format_of
     from agent.trajectory import jsonable
 
     settings = _settings(args)
@@ -91,7 +93,7 @@ def _list(args: argparse.Namespace) -> int:
             emit({**jsonable(info), "used": info.path.resolve() == used})
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "model", "parameters", "file", "context", "weights", "MTP head"):
+    for title in ("", "model", "parameters", "file", "context", "weights", "MTP head", "edits"):
         table.add_column(title, overflow="fold")
     for info in found:
         is_used = info.path.resolve() == used
@@ -103,17 +105,33 @@ def _list(args: argparse.Namespace) -> int:
             f"{info.context:,}",
             plain(info.quantisation),
             "yes" if info.has_mtp else "no",
+            edit_format_of(info.path.stem, min(info.context, settings.local_context)).replace(
+                "_", "/"
+            ),
         )
     if found:
         show_table(args, table)
+    say(*_left_out(paths.models_dir()))
     if used is None:
         name = settings.local_model
         state = "switched off" if name == "none" else "not installed"
         sys.stderr.write(f"local.model = {clean(name)}: {state}\n")
         sys.stderr.write("  next: agent models fit\n")
     elif used == _mini():
-        _say(*_about_mini(settings.local_context))
+        say(*about_mini(settings.local_context))
     return 0
+
+
+def _left_out(models_dir: Path) -> list[str]:
+    """Files in the directory that are not in the table, and why."""
+    from agent import models
+
+    lines = [f"{path.name} cannot be used: {why}" for path, why in models.damaged(models_dir)]
+    for part in sorted(models_dir.glob(".*.gguf.partial")):
+        name = part.name.removeprefix(".").removesuffix(".partial")
+        size = part.stat().st_size / 1e9
+        lines.append(f"{name} is not whole yet ({size:.2f} GB): agent models pull goes on with it")
+    return lines
 
 
 def _mini() -> Path | None:
@@ -121,125 +139,6 @@ def _mini() -> Path | None:
 
     shipped = models.shipped()
     return None if shipped is None else shipped.resolve()
-
-
-def _about_mini(context: int) -> tuple[str, ...]:
-    """What the shipped model is, and the better one for this machine."""
-    from agent import models, paths
-
-    found = models.best(models.look(paths.cache_dir()), models.catalogue(), context=context)
-    lines = (
-        "Pointsman Mini ships with the package: it proposes edits of a few lines to small Python",
-        "bugs. It cannot plan, talk, or write new code; fix, test, map and search work with it.",
-    )
-    if found is None:
-        return (*lines, "no larger model of the catalogue fits this machine: agent models fit")
-    entry, fit = found
-    size = f"{entry.file_bytes / 1e9:.1f} GB to fetch, {_speed(fit)} predicted"
-    return (
-        *lines,
-        f"larger, and fits here: {entry.title} ({size}): agent models pull {entry.name}",
-    )
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        sys.stderr.write(f"  {clean(line)}\n")
-
-
-def _fit(args: argparse.Namespace) -> int:
-    """Installed models and those of the catalogue against what this machine has free now."""
-    from agent import models, paths
-    from agent.trajectory import jsonable
-
-    context = args.context or _settings(args).local_context
-    machine = models.look(paths.cache_dir())
-    here = list(models.installed(paths.models_dir()))
-    rows: list[tuple[str, str, ModelInfo | Entry]] = [(m.path.stem, "installed", m) for m in here]
-    known = {e.name for m in here if (e := models.find(m.path.name))}
-    rows += [(e.name, e.repo, e) for e in models.catalogue() if e.repo and e.name not in known]
-    if args.name:
-        rows = [row for row in rows if row[0].lower().startswith(args.name.lower())]
-        if not rows:
-            raise ConfigError(f"no model {args.name!r}", remedy="agent models fit")
-    judged = [
-        (name, where, m, models.fit(models.load_of(m), machine, context=context))
-        for name, where, m in rows
-    ]
-    if args.json:
-        for name, where, m, fit in judged:
-            advice = jsonable(m.sampling) if hasattr(m, "sampling") else None
-            emit({"name": name, "source": where, "quantisation": m.quantisation,
-                  "sampling": advice, **jsonable(fit)})  # fmt: skip
-        return 0
-    _fit_table(args, judged)
-    _say(*_about_machine(machine))
-    if args.name:
-        _say(*(f"{name}: {fit.formula}" for name, _, _, fit in judged))
-    else:
-        _say("tokens/s: plain decoding at 8,192 tokens of context; drafts add to it")
-        _say("next: agent models pull NAME")
-    return 0
-
-
-def _fit_table(
-    args: argparse.Namespace, judged: "list[tuple[str, str, ModelInfo | Entry, Fit]]"
-) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in (
-        "model",
-        "fits",
-        "weights",
-        "context",
-        "KV",
-        "where",
-        "needs",
-        "free",
-        "tokens/s",
-    ):
-        table.add_column(title, no_wrap=title != "model")
-    for name, where, model, fit in judged:
-        table.add_row(
-            plain(one_line(name, 60), "bold" if where == "installed" else ""),
-            plain("yes", "green") if fit.fits else plain("no", "dim"),
-            plain(model.quantisation),
-            f"{fit.context:,}",
-            fit.kv_type,
-            fit.where,
-            f"{fit.needed / 2**30:.1f} GiB",
-            f"{fit.available / 2**30:.1f} GiB",
-            "" if not fit.fits else "?" if fit.tokens_per_s is None else f"{fit.tokens_per_s:.1f}",
-        )
-    show_table(args, table)
-
-
-def _about_machine(machine: "Machine") -> list[str]:
-    from agent import models
-
-    gib = 2**30
-    lines = [
-        f"memory: {machine.ram_free / gib:.1f} of {machine.ram_total / gib:.1f} GiB free,"
-        f" {machine.bandwidth / 1e9:.1f} GB/s measured, {machine.cores} cores"
-    ]
-    for gpu in machine.gpus:
-        speed = (
-            f"{gpu.bandwidth / 1e9:,.0f} GB/s by its data sheet"
-            if gpu.bandwidth
-            else "speed unknown"
-        )
-        lines.append(f"{gpu.name}: {gpu.free / gib:.1f} of {gpu.total / gib:.1f} GiB free, {speed}")
-    if machine.gpus and not machine.gpu_build:
-        lines.append(
-            "the installed llama.cpp was built without GPU support and leaves it idle; replace it:"
-        )
-        lines.append(f"  {models.gpu_install_command()}")
-    return lines
-
-
-def _speed(fit: "Fit") -> str:
-    return "speed unknown" if fit.tokens_per_s is None else f"{fit.tokens_per_s:.1f} tokens/s"
 
 
 def _used(settings: "Settings") -> Path | None:
@@ -272,7 +171,7 @@ def _pull(args: argparse.Namespace) -> int:
     state = (
         f"{done.fetched / 1e9:.2f} GB fetched, {checked}" if done.fetched else "was here already"
     )
-    _say(f"{done.path}: {state}", f"next: agent models use {done.path.stem}")
+    say(f"{done.path}: {state}", f"next: agent models use {done.path.stem}")
     return 0
 
 
@@ -297,9 +196,8 @@ def _progress(args: argparse.Namespace) -> "Iterator[Callable[[str, int, int], N
 
         def told(name: str, at: int, total: int) -> None:
             if name not in tasks:
-                tasks[name] = bars.add_task(plain(one_line(name, 40)).plain, total=total)
-                bars.update(tasks[name], completed=at)
-                bars.reset(tasks[name], completed=at, total=total)
+                words = plain(one_line(name, 40)).markup
+                tasks[name] = bars.add_task(words, total=total, completed=at)
             bars.update(tasks[name], completed=at)
 
         yield told
@@ -310,16 +208,41 @@ def _use(args: argparse.Namespace) -> int:
     from agent.config_edit import set_value
 
     name = args.model
+    told = []
     if name != "none":
         path = models.resolve(name, paths.models_dir())
         if path is None:
-            raise ConfigError(f"the model {name!r} is not installed", remedy="agent models list")
-        models.inspect(path)
+            raise ConfigError(f"the model {name!r} is not installed", remedy=_how_to_get(name))
+        told = _about(models.inspect(path), _settings(args).local_context)
         # A relative path would mean another file in another directory.
         name = str(path) if name != "mini" and Path(name).is_file() else name
     file = set_value("local.model", name)
     sys.stderr.write(f"local.model = {clean(name)} in {clean(str(file))}\n")
+    say(*told)
     return 0
+
+
+def _how_to_get(name: str) -> str:
+    from agent import models
+
+    entry = models.find(name)
+    return f"agent models pull {entry.name}" if entry and entry.repo else "agent models list"
+
+
+def _about(info: "ModelInfo", context: int) -> list[str]:
+    """One line on what to expect, two where it is bad news."""
+    from agent import models, paths
+
+    machine = models.look(paths.cache_dir())
+    fit = models.fit(models.load_of(info), machine, context=context)
+    head = "draft head" if info.has_mtp else "no draft head: copies are drafted, other text is not"
+    lines = [f"{info.architecture}, {info.quantisation}, {head}; {fit.where}, {prediction(fit)}"]
+    if not fit.fits:
+        need, free = fit.needed / 2**30, fit.available / 2**30
+        lines.append(
+            f"it needs {need:.1f} GiB and {free:.1f} are free: it may be very slow, or fail"
+        )
+    return lines
 
 
 def _import(args: argparse.Namespace) -> int:

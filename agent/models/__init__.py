@@ -4,13 +4,13 @@ catalogue.py knows models, info.py reads headers, machine.py and fit.py judge, p
 """
 
 import os
-import re
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 from agent.errors import EngineError
 from agent.models.catalogue import Entry, Sampling, catalogue, edit_format, find
+from agent.models.files import is_later_part, link, parts
 from agent.models.fit import Fit, Load, best, fit, load_of
 from agent.models.info import ModelInfo, inspect, sha256
 from agent.models.machine import Gpu, Machine, gpu_install_command, look
@@ -25,6 +25,7 @@ __all__ = [
     "Sampling",
     "best",
     "catalogue",
+    "damaged",
     "edit_format",
     "find",
     "fit",
@@ -40,8 +41,6 @@ __all__ = [
 ]
 
 MINI = "pointsman-mini.gguf"
-_LATER_SHARD = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
-"""A model in several files is loaded by the name of its first."""
 
 
 def shipped() -> Path | None:
@@ -58,6 +57,17 @@ def installed(models_dir: Path) -> tuple[ModelInfo, ...]:
             found.append(inspect(path))
         except EngineError:
             continue
+    return tuple(found)
+
+
+def damaged(models_dir: Path) -> tuple[tuple[Path, str], ...]:
+    """Files of the directory that cannot be used, and why: cut off, no model, a dead link."""
+    found = []
+    for path in _files(models_dir):
+        try:
+            inspect(path)
+        except EngineError as error:
+            found.append((path, str(error)))
     return tuple(found)
 
 
@@ -84,22 +94,26 @@ def resolve(name: str, models_dir: Path) -> Path | None:
 
 
 def import_model(path: Path, models_dir: Path) -> Path:
-    """Make a file of the user's known by a link in the directory. Raises EngineError."""
+    """Make a file of the user's known by a link in the directory, with all its parts.
+
+    Raises EngineError: not a model for text, a part missing or not the first, a name taken.
+    """
+    every = parts(path)
     info = inspect(path)
+    if info.architecture in _NOT_TEXT:
+        raise EngineError(f"{path.name} holds no language model ({info.architecture})")
     models_dir.mkdir(parents=True, exist_ok=True)
-    link = models_dir / path.name
-    if link.exists():
-        if link.samefile(path):
-            return link
-        raise EngineError(f"{link} is there already", remedy="rename one of the two files")
-    link.unlink(missing_ok=True)
-    link.symlink_to(info.path.resolve())
-    return link
+    first, *_ = [link(part, models_dir) for part in every]
+    return first
+
+
+_NOT_TEXT = ("clip", "mmproj")
+"""Picture and sound encoders, published beside models."""
 
 
 def _files(models_dir: Path) -> list[Path]:
     found = sorted(models_dir.glob("*.gguf")) if models_dir.is_dir() else []
-    return [path for path in found if not _LATER_SHARD.search(path.name)]
+    return [path for path in found if not is_later_part(path)]
 
 
 def _candidates(models_dir: Path) -> Iterator[Path]:

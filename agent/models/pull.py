@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError, EngineError
 from agent.models.catalogue import Entry, catalogue, find
+from agent.models.files import family, link, parts
 from agent.models.info import inspect, sha256
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ __all__ = ["Pulled", "Source", "pull", "source_of"]
 Progress = Callable[[str, int, int], None]
 """Is told a file's name, the bytes there and the bytes in all."""
 
-_SHARD = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -135,11 +135,11 @@ def _choose(source: Source, files: Iterator[_Remote]) -> list[_Remote]:
             f"{source.repo} has no file {source.pattern}",
             remedy="name another quantisation with --quant, such as Q8_0",
         )
-    chosen = min(found, key=lambda f: (len(_SHARD.sub("", f.name)), f.name))
-    family = _SHARD.sub("", chosen.name)
-    if family == chosen.name:
+    chosen = min(found, key=lambda f: (len(family(f.name)), f.name))
+    kin = family(chosen.name)
+    if kin == chosen.name:
         return [chosen]
-    return sorted((f for f in found if _SHARD.sub("", f.name) == family), key=lambda f: f.name)
+    return sorted((f for f in found if family(f.name) == kin), key=lambda f: f.name)
 
 
 def _fits(name: str, pattern: str) -> bool:
@@ -166,10 +166,9 @@ def _offline(source: Source, models_dir: Path) -> Pulled:
             f"{source.repo} is not on this machine, and the hub may not be asked",
             remedy="unset HF_HUB_OFFLINE and leave out --offline, or: agent models import FILE",
         )
-    family = _SHARD.sub("", cached[0].name)
-    parts = [p for p in cached if _SHARD.sub("", p.name) == family and p.parent == cached[0].parent]
-    links = [_link(path, models_dir) for path in parts]
-    size = sum(p.stat().st_size for p in parts)
+    every = parts(cached[0])
+    links = [link(path, models_dir) for path in every]
+    size = sum(p.stat().st_size for p in every)
     return Pulled(path=inspect(links[0]).path, size=size, sha256=None, fetched=0)
 
 
@@ -193,7 +192,7 @@ def _one(
     cached = try_to_load_from_cache(source.repo, remote.name)
     if isinstance(cached, str) and Path(cached).stat().st_size == remote.size:
         _check_hash(Path(cached), remote)
-        return _link(Path(cached), models_dir), 0
+        return link(Path(cached), models_dir), 0
     partial = models_dir / f".{path.name}.partial"
     fetched = _fetch(source, remote, partial, progress, endpoint)
     _check_hash(partial, remote)
@@ -279,15 +278,6 @@ def _check_room(models_dir: Path, wanted: Sequence[_Remote]) -> None:
             f"{missing / 1e9:.1f} GB are to be fetched, {free / 1e9:.1f} GB are free here",
             remedy=f"make room in {models_dir}",
         )
-
-
-def _link(path: Path, models_dir: Path) -> Path:
-    link = models_dir / path.name
-    if link.exists() and not link.samefile(path):
-        raise EngineError(f"{link} is there already", remedy="rename it, or remove it")
-    link.unlink(missing_ok=True)
-    link.symlink_to(path.resolve())
-    return link
 
 
 # --------------------------------------------------------------------------- errors

@@ -83,4 +83,5 @@ def test_the_edit_format_comes_from_the_catalogue() -> None:
     assert models.edit_format("Qwen3.5-4B-Q4_K_M") == "search_replace"
     for other in ("gemini-3-flash", "gpt-5.6-mini", "MiniMax-M2"):
         assert edit_format_of(other, 200_000) == "search_replace", other
+    assert edit_format_of("Qwen3.5-4B-Q4_K_M", 4096) == "search_replace", "window set small"
     assert edit_format_of("my-own-tiny-model", 2048) == "line", "too small a window for any other"
