@@ -111,7 +111,7 @@ class Routed:
     def judged(self, drafted: int, accepted: int, committed: Sequence[int]) -> None:
         if not self._active and self._log is None:
             return
-        step, spent = self._step, self._clock() - self._started
+        step, spent = self._step, self._clock() - self._started if self._at else 0.0
         if step.of_mtp:
             self._meter()[0].record(step.of_mtp, min(accepted, step.of_mtp))
         if self._copy is not None:

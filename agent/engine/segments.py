@@ -39,6 +39,8 @@ class Segments:
         self._constrained = constrained
         self._outside = opening(kind, edit_format)
         self._line = b""
+        self._first = True
+        """Nothing but blanks has been written yet."""
         tail = b"".join(piece(t) for t in prompt[-8:]).rstrip()
         self.now: Segment = constrained or self._outside
         if tail.endswith(b"<think>"):
@@ -50,6 +52,10 @@ class Segments:
         for token in tokens:
             piece = self._piece(token)
             self._line += piece
+            if self._first and self._line.strip():
+                self._first = False
+                if self.now == "prose" and self._line.lstrip()[:1] in (b"{", b"["):
+                    self.now = "json"
             if b"\n" in piece:
                 *lines, self._line = self._line.split(b"\n")
                 for line in lines:

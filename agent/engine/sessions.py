@@ -1,6 +1,7 @@
 """Prefix reuse across requests: the prompt's longest known beginning is not decoded again.
 
-A hybrid model cannot be rewound to an arbitrary place, so states are saved at stable boundaries
+Attention-only models forget what follows the shared beginning of the last prompt and this one. A
+hybrid model cannot be rewound to an arbitrary place, so states are saved at stable boundaries
 (before the first and the last message of a prompt) and restored when a later prompt begins alike.
 """
 
@@ -69,6 +70,8 @@ class Session:
         self.mtp = MtpDrafter(self.target, threads=self.threads) if model.has_mtp else None
         self.clock = time.thread_time if self.threads == 1 else time.perf_counter
         """What steps are timed by: other work on the machine counts only where it must."""
+        self._rewinds = not model.is_hybrid and self.mtp is None
+        """Any tokens can be taken back: states need not be saved."""
         self._saved: list[_Saved] = []
         """Oldest first."""
 
@@ -99,7 +102,8 @@ class Session:
         reused = 0 if fresh else self._reuse(prompt)
         if not reused:
             self.reset()
-        row = self._decode(prompt, reused, () if fresh else self._boundaries(prompt), between)
+        stops = () if fresh or self._rewinds else self._boundaries(prompt)
+        row = self._decode(prompt, reused, stops, between)
         return Prefilled(row, len(prompt) - reused, reused, time.monotonic() - started)
 
     def observe(self, tokens: Sequence[int], hidden: "NDArray[np.float32] | None") -> None:
@@ -131,6 +135,9 @@ class Session:
         current = self.target.tokens
         if current and len(current) < len(prompt) and list(prompt[: len(current)]) == current:
             return len(current)
+        if self._rewinds:
+            shared = _shared(current, prompt[:-1])  # the last row must be decoded for its logits
+            return shared if self.target.take_back(len(current) - shared) else 0
         fitting = [
             s
             for s in self._saved
@@ -159,3 +166,9 @@ class Session:
         self.target.reset()
         if self.mtp:
             self.mtp.reset()
+
+
+def _shared(known: Sequence[int], prompt: Sequence[int]) -> int:
+    """How many tokens two texts begin with alike."""
+    pairs = enumerate(zip(known, prompt, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(known), len(prompt)))

@@ -82,6 +82,7 @@ def test_a_run_that_came_true_is_trusted_more_and_search_bodies_most() -> None:
         ("edit", "symbol", "", "def f():\n|", ["code"]),
         ("chat", None, "", "So:\n```python\n|x\n```\n|Done", ["code", "prose"]),
         ("plan", None, "<think>\n", "hm\n|</think>|Plan:", ["thinking", "prose"]),
+        ("plan", None, "", '{"a":\n 1|,\n "b": 2}|', ["json", "json"]),
         (None, None, "", "```json\n|{}\n```\n|", ["json", "prose"]),
     ],
 )
