@@ -37,16 +37,19 @@ def run(work: Work) -> Generator[Event, None, None]:
     if named:
         yield from _existing(work, named, "the issue names tests that fail")
         return
+    why = "the issue gives no test, and none fails"
     for draft in reproduce.extract(work.task.text, resolve=lambda name: module_of(work, name)):
-        if (yield from _try(work, draft)) is None:
+        rejected = yield from _try(work, draft)
+        if rejected is None:
             return
+        why = f"a test built from the issue does not show the problem: {rejected}"
     if failing:
         red = evidence.not_hung(failing, work.baseline)
         yield from _existing(work, red, "tests fail already")
         return
     if (yield from _by_model(work)):
         return
-    yield Reproduced(kind="none", failing=(), reason="the issue gives no test, and none fails")
+    yield Reproduced(kind="none", failing=(), reason=why)
 
 
 def module_of(work: Work, name: str) -> str | None:

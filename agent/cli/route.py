@@ -27,8 +27,8 @@ def configure(parser: Parser, name: str) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     explain = add_action(actions, "explain", "say where steps would go")
     explain.add_argument("steps", nargs="*", metavar="STEP", help=", ".join(get_args(StepKind)))
-    explain.add_argument("--tokens", type=int, default=4_000, help="prompt size (default 4000)")
-    explain.add_argument("--answer", type=int, default=1_024, help="answer size (default 1024)")
+    explain.add_argument("--tokens", type=int, default=1_000, help="prompt size (default 1000)")
+    explain.add_argument("--answer", type=int, default=512, help="answer size (default 512)")
     explain.add_argument("--privacy", choices=get_args(Privacy), default="open", help="label")
     add_place_options(explain)
 
