@@ -88,9 +88,10 @@ def run_tests(
     sandbox: Sandbox,
     *,
     canary: str = "",
+    only: tuple[str, ...] = (),
     timeout_s: float = SUITE_S,
 ) -> TestRun:
-    """The instance's tests in a tree; with a canary, its two tests are among the cases."""
+    """The instance's tests in a tree, or those of `only`; with a canary, its two are among them."""
     from tools.testrun import TestRunner, detect
 
     command = detect(root, instance.test_cmd)
@@ -102,7 +103,7 @@ def run_tests(
         original_root=None,
         environ={},
     )
-    ids: tuple[str, ...] = ()
+    ids = only
     if canary and command.kind == "pytest":
         name = f"test_{canary}.py"
         (root / name).write_text(CANARY.format(nonce=canary), encoding="utf-8")

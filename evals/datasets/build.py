@@ -7,12 +7,14 @@ user's cache under a key of everything they depend on.
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from textwrap import indent
 
 from agent.errors import ConfigError
 from evals.datasets.hide import hide_tests
@@ -130,9 +132,28 @@ def _proved(recipe: Recipe, clean: Path, tree: Path, place: Path, sandbox: Sandb
     left = _run(instance, hidden, sandbox, recipe)
     if extra := set(left.failing) - set(after.failing):
         raise Rejected(f"{recipe.instance_id}: {sorted(extra)[0]} gives the bug away")
+    _example(instance, clean, tree, sandbox)
     test_patch = _diff(hidden, tree, set(changed))
     shutil.rmtree(hidden)
     return replace(instance, hidden_tests=red, test_patch=test_patch)
+
+
+def _example(instance: Instance, clean: Path, tree: Path, sandbox: Sandbox) -> None:
+    """What an issue shows must fail with the bug and work without it; sessions are not run."""
+    from evals.grading import run_tests
+
+    blocks = re.findall(r"```python\n(.*?)```", instance.problem_statement, re.DOTALL)
+    code = "".join(blocks)
+    if not code or ">>>" in code:
+        return
+    for root, wanted in ((tree, "failed"), (clean, "passed")):
+        path = root / "test_of_the_issue.py"
+        path.write_text("def test_issue():\n" + indent(code, "    "), "utf-8")
+        run = run_tests(instance, root, sandbox, only=(path.name,))
+        path.unlink()
+        if run.status != wanted:
+            where = "with" if root is tree else "without"
+            raise Rejected(f"{instance.instance_id}: {where} the bug its example {run.status}")
 
 
 def _stable(first: TestRun, second: TestRun) -> set[str]:

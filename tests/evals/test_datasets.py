@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,9 @@ def test_validate_proves_and_records(tmp_path, capsys):
     )
     assert main(command) == 1
     assert "when it was recorded" in capsys.readouterr().out
+
+
+def test_an_issue_whose_example_shows_nothing_is_rejected():
+    told = tiny.ISSUE.replace("== 7", "== 13")
+    with pytest.raises(Rejected, match="with the bug its example passed"):
+        build(replace(tiny.recipe(visible=False), problem_statement=told), pick("auto"))
