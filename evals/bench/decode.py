@@ -222,7 +222,7 @@ def measure(bench: Bench, items: Sequence[Item], plan: "Plan") -> Tally:
     tally, began = Tally(), time.monotonic()
     random_ = random.Random(1)
     for item in items:
-        bench.run(item, "plain", plan.tokens)  # decodes the prompt, warms up
+        bench.run(item, "plain", 4)  # decodes the prompt
     while True:
         tally.begin()
         for item in items:
@@ -319,7 +319,9 @@ def arguments() -> argparse.Namespace:
 
 def chosen(trace: dict[str, Any], most: int) -> list[Item]:
     items = [Item(**(raw | {"sources": tuple(raw["sources"])})) for raw in trace["items"]]
-    by_group = [[i for i in items if i.group == g][:most] for g in groups_of(items)]
+    by_group = [[i for i in items if i.group == g] for g in groups_of(items)]
+    # The model's own answers are short: all of them, or noise is all that is seen.
+    by_group = [g[:most] if g and g[0].text else g for g in by_group]
     return [item for members in by_group for item in members]
 
 

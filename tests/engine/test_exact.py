@@ -13,7 +13,7 @@ from agent.engine.drafters.copy import CopyDrafter
 from agent.engine.drafters.mtp import MtpDrafter
 from agent.engine.generate import Generated, Job, Proposer, generate
 from agent.engine.llama import Model
-from agent.engine.routed import Routed
+from agent.engine.routed import Decision, Routed
 from agent.engine.sampling import Sampler, Sampling
 from agent.engine.strategy import Arm, Choice, Costs
 from agent.engine.target import Target
@@ -155,6 +155,20 @@ def test_copy_and_combined_give_the_tokens_of_plain_decoding(bench: Bench) -> No
         fast = bench.run(PROMPTS[0], routed)
         assert fast.tokens == plain.tokens
         assert fast.stats.accepted > 48, "the source holds nearly the whole answer"
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_passes_of_one_width_give_the_tokens_of_plain_decoding(bench: Bench, k: int) -> None:
+    plain = bench.run(PROMPTS[0], Fixed(None, 0))
+    choice = Choice(arm="combined", draft_length=k, reason="test", fixed_width=True)
+    source = [*plain.tokens[:20], 1, *plain.tokens[21:40]]
+    copy = CopyDrafter([source], bench.model.tokenize(PROMPTS[0], special=True))
+    log: list[Decision] = []
+    routed = Routed(choice, costs=Costs(), mtp=bench.mtp, copy=copy, log=log.append)
+    assert bench.run(PROMPTS[0], routed).tokens == plain.tokens
+    widths = [len(d.drafts) for d in log[1:]]
+    assert set(widths[: -k - 1]) == {k}, "only where the answer ends there is no room"
+    assert {d.source for d in log[1:]} >= {"copy", "mtp"}
 
 
 def test_logits_after_a_partial_accept_equal_a_fresh_prefill(bench: Bench) -> None:
