@@ -196,6 +196,22 @@ def test_a_known_beginning_is_not_decoded_again(engine: Engine) -> None:
     assert second.choices == cold.choices
 
 
+def test_an_attention_only_model_keeps_any_shared_beginning(engine: Engine) -> None:
+    """Not only up to a message's border: the prompts part in the middle of one."""
+    session, body = engine.session, "x = 1\n" * 30
+    before, prompt = (engine.model.tokenize(body + end, special=True) for end in ("a.b()", "a.c"))
+    session.begin(prompt[:-1], fresh=True)
+    cold = session.begin(prompt).row.copy()  # in the same two passes, or rounding would show
+    session.begin(before, fresh=True)
+    warm = session.begin(prompt)
+    assert warm.reused == (0 if engine.model.is_hybrid else len(prompt) - 1)
+    if warm.reused:
+        assert np.abs(warm.row - cold).max() < 1e-5
+        again = session.begin(prompt)
+        assert again.reused == len(prompt) - 1, "its last row is needed"
+        assert np.abs(again.row - cold).max() < 1e-5
+
+
 def test_several_choices_share_a_prompt(engine: Engine) -> None:
     query = Query(
         prompt=tuple(engine.model.tokenize(PROMPTS[0], special=True)),
