@@ -22,6 +22,8 @@ class Hub:
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     cut: list[int] = field(default_factory=list)
     then: Literal["serve", "fail"] = "serve"
+    stall: int | None = None
+    """Bytes after which a download is held until the client goes away."""
     swap: bytes | None = None
     gated: set[str] = field(default_factory=set)
     url: str = ""
@@ -103,7 +105,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if hub.cut:
+        if hub.stall is not None:
+            self.wfile.write(sent[start : start + hub.stall])
+            self.wfile.flush()
+            self.rfile.read(1)  # ends when the client goes away
+            self.close_connection = True
+        elif hub.cut:
             self.wfile.write(sent[start : start + hub.cut.pop(0)])
             self.close_connection = True
         else:

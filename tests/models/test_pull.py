@@ -3,8 +3,12 @@
 import fcntl
 import hashlib
 import os
+import pty
+import select
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -187,11 +191,16 @@ def test_names_of_the_catalogue_and_of_the_hub() -> None:
         source_of("mini")
 
 
+COMMAND = (
+    sys.executable, "-c", "import sys; from agent.cli.main import main; sys.exit(main())",
+    "models", "pull",
+)  # fmt: skip
+
+
 def command(env: dict[str, str], *args: str) -> "subprocess.CompletedProcess[str]":
     """The whole command in a process of its own: the hub's settings are read once per process."""
     return subprocess.run(
-        [sys.executable, "-c", "import sys; from agent.cli.main import main; sys.exit(main())",
-         "models", "pull", *args],
+        [*COMMAND, *args],
         env={**os.environ, **env}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -221,3 +230,41 @@ def test_the_hubs_own_cache_is_used(stocked: Any, gguf_bytes: bytes, tmp_path: P
     data = Path(os.environ["XDG_DATA_HOME"]) / "pointsman" / "models" / FILE
     assert data.is_symlink()
     assert data.read_bytes() == gguf_bytes
+
+
+def test_interrupted_by_the_user_it_goes_on_later(
+    stocked: Any, gguf_bytes: bytes, tmp_path: Path
+) -> None:
+    """On a terminal, with the bar: Ctrl-C in the middle, then the same command again."""
+    env = {**os.environ, "HF_ENDPOINT": stocked.url, "HF_HOME": str(tmp_path / "hf"),
+           "TERM": "xterm-256color", "COLUMNS": "120"}  # fmt: skip
+    stocked.stall = 12_000_000
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, REPO], env=env, stdin=slave, stdout=slave, stderr=slave
+    ) as run:
+        os.close(slave)
+        shown = read_until(master, b"10.5/24.6 MB")
+        run.send_signal(signal.SIGINT)
+        assert run.wait(20) == 130
+    os.close(master)
+    assert FILE.encode()[:12] in shown
+    folder = Path(os.environ["XDG_DATA_HOME"]) / "pointsman" / "models"
+    assert [p.name for p in folder.iterdir()] == [f".{FILE}.partial"]
+    stocked.stall = None
+    stocked.seen.clear()
+    done = command(env, REPO)
+    assert done.returncode == 0, done.stderr
+    assert stocked.downloads() == [f"bytes={10 * 2**20}-"]
+    assert (folder / FILE).read_bytes() == gguf_bytes
+
+
+def read_until(terminal: int, wanted: bytes) -> bytes:
+    shown = b""
+    deadline = time.monotonic() + 30
+    while wanted not in shown:
+        assert time.monotonic() < deadline, shown.decode("utf-8", "replace")
+        ready, _, _ = select.select([terminal], [], [], 1)
+        if ready:
+            shown += os.read(terminal, 65_536)
+    return shown
