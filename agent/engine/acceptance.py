@@ -27,7 +27,7 @@ others. Published for Qwen heads: code 0.79 to
 
 _COPY = (0.55, 0.80, 0.92, 0.97)
 _COPY_SEARCH = (0.85, 0.95, 0.98, 0.99)
-"""Chance that a copied token is right, by how many came true before it (see _bucket). A search
+"""Chance that a copied token is right, by how many before it agree (see _STARTS). A search
 body repeats its file verbatim."""
 
 _DECAY = 0.97
@@ -97,10 +97,11 @@ class CopyMeter:
         return expected + chance * last / (1 - last)
 
 
-_STARTS = (0, 1, 4, 16)
+_STARTS = (0, 6, 10, 22)
+"""A place found by three tokens, by six, or by as many more as came true since."""
 
 
 def _bucket(matched: int) -> int:
-    if matched < 4:
-        return 1 if matched else 0
-    return 2 if matched < 16 else 3
+    if matched < 10:
+        return 1 if matched >= 6 else 0
+    return 2 if matched < 22 else 3

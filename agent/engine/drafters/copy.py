@@ -25,7 +25,7 @@ class CopyDrafter:
         self._cursor: int | None = None
         """Where the next committed token is expected, while it keeps coming true."""
         self.matched = 0
-        """How many committed tokens in a row came true at the cursor."""
+        """How many tokens before the cursor agree with the output, as far as is known."""
         self._extend(prompt)
         for source in sources:
             self._text.append(-1)  # no n-gram reaches over a border
@@ -87,6 +87,7 @@ class CopyDrafter:
             if len(self._context) >= n:
                 at = index.get(tuple(self._context[-n:]))
                 if at is not None and at < len(self._text):
+                    self.matched = n
                     return at
         return None
 
