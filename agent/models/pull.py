@@ -31,6 +31,8 @@ __all__ = ["Pulled", "Source", "pull", "source_of"]
 Progress = Callable[[str, int, int], None]
 """Is told a file's name, the bytes there and the bytes in all."""
 
+_BESIDE = ("mmproj", "mtp-", "imatrix")
+"""Files beside a model: picture encoders, draft heads of their own, quantisation statistics."""
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -144,7 +146,7 @@ def _choose(source: Source, files: Iterator[_Remote]) -> list[_Remote]:
 
 def _fits(name: str, pattern: str) -> bool:
     base = name.rsplit("/", 1)[-1].lower()
-    return fnmatch.fnmatchcase(base, pattern.lower()) and not base.startswith("mmproj")
+    return fnmatch.fnmatchcase(base, pattern.lower()) and not base.startswith(_BESIDE)
 
 
 def _offline(source: Source, models_dir: Path) -> Pulled:

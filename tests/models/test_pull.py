@@ -29,6 +29,7 @@ def stocked(hub: Any, gguf_bytes: bytes) -> Any:
         FILE: gguf_bytes,
         "Test-6M-Q8_0.gguf": b"another",
         "mmproj-Test-Q4_K_M.gguf": b"a picture encoder",
+        "MTP/mtp-Test-Q4_K_M.gguf": b"a draft head alone",
         "UD/Test-6M-UD-special-Q4_K_M.gguf": b"a variant",
     }
     return hub
