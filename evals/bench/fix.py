@@ -1,7 +1,7 @@
 """`agent fix` on real packages: which of their bugs it repairs, and whether it tells the truth.
 
-    python -m evals.bench.fix            16 bugs in 9 packages
-    python -m evals.bench.fix --check    4 of them, with targets; exit 1 where one is missed
+    python -m evals.bench.fix            19 bugs in 9 packages
+    python -m evals.bench.fix --check    6 of them, with targets; exit 1 where one is missed
     python -m evals.bench.fix --full     every recipe
 
 Works offline once the packages' sources are cached (they are fetched on the first run). No key, no
@@ -34,7 +34,9 @@ CHECK = (
     "isodate__0.7.2-one-month",
     "parse__1.22.4-percentage",
     "webcolors__25.10.0-exact-eighth",
-    "voluptuous__0.16.0-range-max-included",
+    "shortuuid__1.0.13-encoded-length",
+    "webcolors__25.10.0-hex-to-rgb-mask",
+    "tinydb__4.9.0-subtract",
 )
 BENCH = (
     *CHECK,
@@ -50,9 +52,10 @@ BENCH = (
     "shortuuid__1.0.13-alphabet-duplicates",
     "tinydb__4.9.0-lru-order",
     "voluptuous__0.16.0-fqdn-url",
+    "voluptuous__0.16.0-range-max-included",
 )
-TARGET_RESOLVED = 1
-"""Of the four of `--check`."""
+TARGET_RESOLVED = 2
+"""Of the six of `--check`, on two cores that others use too: four were, once."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
