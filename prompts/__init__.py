@@ -43,7 +43,7 @@ def _environment() -> "Environment":
     # Prompts are plain text for a model, not HTML: escaping would corrupt code.
     return Environment(
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701
+        autoescape=False,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=False,

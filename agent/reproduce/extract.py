@@ -227,6 +227,11 @@ def _code(block: Block, issue: str, words: str, resolve: Resolve) -> Iterator[Dr
     if any(isinstance(n, ast.Assert) for top in nodes for n in ast.walk(top)):
         yield build(nodes, resolve, reason=Reason(kind="value"), confidence=0.9, origin="code")
         return
+    demanded = _demanded(nodes)
+    if demanded:
+        reason = Reason(kind="silent", exception=demanded)
+        yield build(nodes, resolve, reason=reason, confidence=0.9, origin="code")
+        return
     yield from _commented(block, nodes, resolve)
     last = nodes[-1]
     subject = _subject(last)
@@ -242,6 +247,16 @@ def _code(block: Block, issue: str, words: str, resolve: Resolve) -> Iterator[Dr
             confidence=0.7,
             origin="code",
         )
+
+
+def _demanded(nodes: list[ast.stmt]) -> str:
+    """Bare name of the exception that a `with pytest.raises(X)` of the code demands, or empty."""
+    for node in (n for top in nodes for n in ast.walk(top)):
+        if isinstance(node, ast.With) and isinstance(node.items[0].context_expr, ast.Call):
+            call = node.items[0].context_expr
+            if ast.unparse(call.func) in ("pytest.raises", "raises") and call.args:
+                return ast.unparse(call.args[0]).rsplit(".", 1)[-1]
+    return ""
 
 
 def _is_test(node: ast.FunctionDef) -> bool:

@@ -151,3 +151,11 @@ def test_windows_line_ends() -> None:
 def test_law_any_text_is_read_and_every_draft_parses(words: list[str]) -> None:
     for draft in drafts("".join(words)):
         ast.parse(draft.source)
+
+
+def test_a_demanded_exception_is_a_test_as_it_stands() -> None:
+    code = "import pytest\nfrom units import parse_size\nwith pytest.raises(ValueError):\n"
+    found = drafts(f"Bad sizes pass\n\n```python\n{code}    parse_size('9 potatoes')\n```\n")
+    assert [(d.reason.kind, d.reason.exception) for d in found] == [("silent", "ValueError")]
+    assert "with pytest.raises(ValueError):" in found[0].source
+    assert "import pytest" in found[0].source
