@@ -323,3 +323,9 @@ def test_comparisons_that_no_whole_number_tells_apart_are_synonyms() -> None:
     groups = group([*same, other], lambda _: source)
     assert [len(g) for g in groups] == [3, 1]
     assert groups[0][0] == same[2]
+    constants = [variant("a > 59"), variant("a + 1 > 60"), variant("a >= 60", "comparison")]
+    assert len(group(constants, lambda _: source)) == 1
+    assert (
+        len(group([variant("59 < a"), variant("60 <= a"), variant("a > 60")], lambda _: source))
+        == 2
+    )

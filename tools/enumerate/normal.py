@@ -80,7 +80,7 @@ def _integer(node: ast.expr) -> int | None:
 
 
 class WholeNumbers(Normal):
-    """Also writes one way what differs for fractions only: `a > b - 1`, `a + 1 > b`, `a >= b`."""
+    """Also writes one way what differs for fractions only: `a + 1 > b`, `a >= b`; `> 59`, `>= 60`."""
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         found = super().visit_Compare(node)
@@ -92,6 +92,11 @@ class WholeNumbers(Normal):
         left, add = _step(found.left) or (found.left, 0)
         right, take = _step(found.comparators[0]) or (found.comparators[0], 0)
         step = add - take + (1 if isinstance(op, ast.Lt) else 0)
+        low, high = _integer(left), _integer(right)
+        if low is not None:
+            left, step = ast.Constant(low + step), 0
+        elif high is not None:
+            right, step = ast.Constant(high - step), 0
         return ast.Compare(ast.BinOp(left, ast.Add(), ast.Constant(step)), [ast.LtE()], [right])
 
 
