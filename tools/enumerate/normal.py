@@ -80,7 +80,7 @@ def _integer(node: ast.expr) -> int | None:
 
 
 class WholeNumbers(Normal):
-    """Also writes one way what differs for fractions only: `a + 1 > b`, `a >= b`; `> 59`, `>= 60`."""
+    """One form for what differs for fractions only: `a + 1 > b`, `a >= b`; `> 59`, `>= 60`."""
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         found = super().visit_Compare(node)
