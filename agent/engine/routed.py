@@ -133,6 +133,8 @@ class Routed:
         if self.choice.draft_length is not None and self.choice.arm == "mtp":
             self._use_mtp(token, min(self.choice.draft_length, room), 0.0, room)
             return
+        if self._watch.looks() and not self.choice.least:
+            return
         copy_k, copy_gain = self._copy_offer(room)
         mtp_k, mtp_gain = self._mtp_offer(room)
         least = self.choice.least

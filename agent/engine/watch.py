@@ -18,6 +18,9 @@ _PROBE_SHARE = 0.015
 _OWN = 4
 """Plain steps after which their time here counts, not the calibrated one."""
 
+_LOOK_EVERY = 96
+"""Tokens without a plain step after which one is made, to see what it takes now: on a shared
+machine memory got twice as fast within a minute, and drafts that had paid no longer did."""
 _FORGET = 1 / 2000
 """Share of a handicap forgotten a plain step: a machine that was busy is tried again."""
 
@@ -43,11 +46,12 @@ class Pace:
         """By how much a step is dearer than predicted."""
         return self._spent[source] / self._predicted[source]
 
-    def plain(self, spent: float) -> None:
+    def plain(self, spent: float, *, stale: bool = False) -> None:
+        """A plain step took `spent`; `stale`: the first for long."""
         self.plain_steps += 1
         # One interruption must not make plain decoding look slow.
         spent = min(spent, 2 * self.plain_s) if self.plain_s else spent
-        self.plain_s += (spent - self.plain_s) / min(16, self.plain_steps)
+        self.plain_s += (spent - self.plain_s) / (2 if stale else min(16, self.plain_steps))
         for source, predicted in self._predicted.items():
             self._spent[source] += _FORGET * (predicted - self._spent[source])
 
@@ -82,6 +86,11 @@ class Watch:
         """`pace` None: predicted costs only."""
         self._costs, self._pace = costs, pace
         self._accounts: dict[Source, _Account] = {"mtp": _Account(), "copy": _Account()}
+        self._since_plain = 0
+
+    def looks(self) -> bool:
+        """Whether the next step is to be plain, for its time."""
+        return self._pace is not None and self._since_plain >= _LOOK_EVERY
 
     def handicap(self, source: Source) -> float:
         return self._pace.handicap(source) if self._pace else 1.0
@@ -109,14 +118,21 @@ class Watch:
         if self._pace is not None:
             if source is not None:
                 self._pace.drafting(source, drafted, spent, turned=turned)
-            elif not drafted and not turned:
-                self._pace.plain(spent)
+            elif not drafted:
+                self._plain(self._pace, spent, turned=turned)
+        self._since_plain = self._since_plain + tokens if drafted else 0
         for name, account in self._accounts.items():
             if name != source:
                 account.idle += tokens
                 account.closed_for -= tokens
         if source is not None:
             self._spend(source, drafted, tokens, spent)
+
+    def _plain(self, pace: Pace, spent: float, *, turned: bool) -> None:
+        dear = self._costs.switch * turned
+        if dear < 0.2:  # else it says more about the change of width
+            stale = self._since_plain >= _LOOK_EVERY // 2
+            pace.plain(spent - dear * pace.plain_s, stale=stale)
 
     def _spend(self, source: Source, drafted: int, tokens: int, spent: float) -> None:
         account = self._accounts[source]

@@ -179,6 +179,23 @@ def test_a_step_dearer_than_predicted_stops_drafting() -> None:
     assert pace.handicap("mtp") < 1.2, "a busy hour is not held against it for ever"
 
 
+def test_plain_steps_are_looked_at_where_all_else_is_drafted() -> None:
+    """Plain decoding becomes four times as fast while MTP is in use; MTP then no longer pays."""
+    now, costs = [0.0], Costs(mtp_row=0.1, mtp_first=0.1, plain_s=0.01)
+    one = routed(
+        "mtp", Head([5, 5, 5, 5, 5, 5]), costs=costs, clock=lambda: now[0], pace=Pace(costs)
+    )
+    one.judged(0, 0, [1])
+    used = []
+    for step in range(600):
+        drafts = one.propose(1, 8)
+        now[0] += 0.02 if drafts else 0.01 if step < 200 else 0.0025
+        one.judged(len(drafts), len(drafts), [5] * (len(drafts) + 1))
+        used.append(bool(drafts))
+    assert 0.9 < sum(used[:200]) / 200 < 1
+    assert sum(used[-100:]) < 10
+
+
 def test_a_change_of_width_is_priced() -> None:
     rates = [0.9, 0.85, 0.8]
     free = Costs().best("copy", rates, reach=4)
