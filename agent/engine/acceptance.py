@@ -27,8 +27,14 @@ others. Published for Qwen heads: code 0.79 to
 
 _COPY = (0.55, 0.80, 0.92, 0.97)
 _COPY_SEARCH = (0.85, 0.95, 0.98, 0.99)
+_COPY_PROSE = (0.30, 0.60, 0.85, 0.95)
 """Chance that a copied token is right, by how many before it agree (see _STARTS). A search
-body repeats its file verbatim."""
+body repeats its file verbatim; in prose three words in common mean little."""
+_COPY_BY: dict[Segment, tuple[float, ...]] = {
+    "search": _COPY_SEARCH,
+    "prose": _COPY_PROSE,
+    "thinking": _COPY_PROSE,
+}
 
 _DECAY = 0.97
 _MOST = 0.985
@@ -67,7 +73,7 @@ class CopyMeter:
     """Chance that the next copied token is right, by the length of the run that came true."""
 
     def __init__(self, segment: Segment, *, weight: float = 4.0) -> None:
-        self._prior = _COPY_SEARCH if segment == "search" else _COPY
+        self._prior = _COPY_BY.get(segment, _COPY)
         self._weight = weight
         self._hits = [0.0] * len(self._prior)
         self._seen = [0.0] * len(self._prior)
