@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY")
+TERMINAL = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -26,7 +27,7 @@ def _runtime() -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def _sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _runtime: Path) -> None:
     """Keys blanked, XDG directories and HOME inside `tmp_path`, connections to loopback only."""
-    for name in SECRETS:
+    for name in (*SECRETS, *TERMINAL):
         monkeypatch.delenv(name, raising=False)
     for name in [n for n in os.environ if n.startswith("POINTSMAN_")]:
         monkeypatch.delenv(name)

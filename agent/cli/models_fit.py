@@ -66,7 +66,7 @@ def _fit_table(
         "free",
         "tokens/s",
     ):
-        table.add_column(title, no_wrap=title != "model")
+        table.add_column(title, no_wrap=title != "model", overflow="fold")
     for name, where, model, fit in judged:
         table.add_row(
             plain(one_line(name, 60), "bold" if where == "installed" else ""),
