@@ -4,83 +4,17 @@ import ast
 import random
 from collections.abc import Callable, Iterator
 
+from training.operator_tables import ATOMS, BINARY, COMPARE, CONFUSED, WRAPPERS
 from training.spans import Change, Scope
 
 __all__ = ["EXPRESSION_OPERATORS"]
-
-_COMPARE = {
-    ast.Lt: (r"<", ("<=", ">", ">=")),
-    ast.LtE: (r"<=", ("<", ">=", "==")),
-    ast.Gt: (r">", (">=", "<", "<=")),
-    ast.GtE: (r">=", (">", "<=", "==")),
-    ast.Eq: (r"==", ("!=", ">=", "<=", "is")),
-    ast.NotEq: (r"!=", ("==", "<", ">")),
-    ast.In: (r"\bin\b", ("not in",)),
-    ast.NotIn: (r"\bnot\s+in\b", ("in",)),
-    ast.Is: (r"\bis\b", ("is not", "==")),
-    ast.IsNot: (r"\bis\s+not\b", ("is", "!=")),
-}
-_BINARY = {
-    ast.Add: (r"\+", ("-", "*")),
-    ast.Sub: (r"-", ("+",)),
-    ast.Mult: (r"\*", ("+", "/", "**", "//")),
-    ast.Div: (r"/", ("//", "*")),
-    ast.FloorDiv: (r"//", ("/", "%")),
-    ast.Mod: (r"%", ("//",)),
-    ast.Pow: (r"\*\*", ("*",)),
-    ast.LShift: (r"<<", (">>",)),
-    ast.RShift: (r">>", ("<<",)),
-    ast.BitAnd: (r"&", ("|", "^")),
-    ast.BitOr: (r"\|", ("&", "^")),
-    ast.BitXor: (r"\^", ("|", "&")),
-}
-_CONFUSED = (
-    ("append", "extend", "add", "insert"),
-    ("keys", "values", "items"),
-    ("lower", "upper", "title", "capitalize", "casefold"),
-    ("startswith", "endswith"),
-    ("strip", "lstrip", "rstrip"),
-    ("find", "rfind", "index", "rindex", "count"),
-    ("split", "rsplit", "splitlines", "partition", "rpartition"),
-    ("update", "setdefault", "add"),
-    ("pop", "popleft", "remove", "discard", "get"),
-    ("appendleft", "append"),
-    ("union", "intersection", "difference", "symmetric_difference"),
-    ("issubset", "issuperset", "isdisjoint"),
-    ("isdigit", "isalpha", "isalnum", "isspace", "isnumeric"),
-    ("islower", "isupper"),
-    ("encode", "decode"),
-    ("read", "readline", "readlines"),
-    ("write", "writelines"),
-    ("match", "search", "fullmatch", "findall", "finditer"),
-    ("group", "groups", "groupdict"),
-    ("start", "end", "span"),
-    ("floor", "ceil", "trunc"),
-    ("min", "max"),
-    ("any", "all"),
-    ("sum", "len", "max"),
-    ("sorted", "reversed", "list"),
-    ("list", "tuple", "set", "dict", "frozenset"),
-    ("int", "float", "str", "bool"),
-    ("str", "repr", "ascii"),
-    ("isinstance", "issubclass"),
-    ("getattr", "hasattr", "setattr"),
-    ("range", "enumerate", "len"),
-    ("ord", "chr"),
-    ("map", "filter"),
-    ("abs", "round"),
-    ("join", "split"),
-    ("KeyError", "IndexError", "ValueError", "TypeError", "AttributeError"),
-)
-_WRAPPERS = ("list", "str", "len", "int", "abs", "sorted", "set", "tuple", "bool")
-_ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript)
 
 
 def _compare(scope: Scope, rng: random.Random) -> Iterator[Change]:
     for node in scope.of(ast.Compare):
         left = node.left
         for op, right in zip(node.ops, node.comparators, strict=True):
-            pattern, others = _COMPARE[type(op)]
+            pattern, others = COMPARE[type(op)]
             if change := scope.between(left, right, pattern, rng.choice(others)):
                 yield change
             left = right
@@ -94,7 +28,7 @@ def _compare_operands(scope: Scope, rng: random.Random) -> Iterator[Change]:
 
 def _binary(scope: Scope, rng: random.Random) -> Iterator[Change]:
     for node in scope.of(ast.BinOp):
-        if (known := _BINARY.get(type(node.op))) and not _formats(node):
+        if (known := BINARY.get(type(node.op))) and not _formats(node):
             if change := scope.between(node.left, node.right, known[0], rng.choice(known[1])):
                 yield change
 
@@ -193,7 +127,7 @@ def _target(scope: Scope, rng: random.Random) -> Iterator[Change]:
 def _confused(scope: Scope, rng: random.Random) -> Iterator[Change]:
     for node in scope.of(ast.Name, ast.Attribute):
         name = node.id if isinstance(node, ast.Name) else node.attr
-        others = [o for group in _CONFUSED if name in group for o in group if o != name]
+        others = [o for group in CONFUSED if name in group for o in group if o != name]
         if others:
             yield _rename(scope, node, rng.choice(others))
 
@@ -251,9 +185,9 @@ def _unwrapped(scope: Scope, rng: random.Random) -> Iterator[Change]:
 
 
 def _wrapped(scope: Scope, rng: random.Random) -> Iterator[Change]:
-    for node in scope.of(*_ATOMS):
+    for node in scope.of(*ATOMS):
         if isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
-            yield scope.swap(node, f"{rng.choice(_WRAPPERS)}({scope.text(node)})")
+            yield scope.swap(node, f"{rng.choice(WRAPPERS)}({scope.text(node)})")
 
 
 def _method_dropped(scope: Scope, rng: random.Random) -> Iterator[Change]:
