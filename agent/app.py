@@ -272,6 +272,8 @@ class App:
             zero_token_s=s.zero_token_s,
             zero_token_candidates=s.zero_token_candidates,
             workers=s.workers or min(4, os.cpu_count() or 1),
+            seed=s.seed,
+            temperature=s.temperature,
         )
 
     def _workspace(self, directory: Path) -> "Workspace":

@@ -11,7 +11,7 @@ from agent.context import Evidence, Span, strictest, whole_files
 from agent.errors import AuthError, EngineError, ProviderError
 from agent.events import Escalated, Event, Notice, Routed
 from agent.types import Completion, Request, Route
-from agent.work import Ask, Work
+from agent.work import Ask, RunLimits, Work
 from tools.types import Suspect
 
 EXHAUSTED = 99
@@ -51,9 +51,17 @@ def ask(
             continue
         strategy = work.deps.facts(route.location).strategy
         request = replace(request, hints=replace(request.hints, strategy=strategy))
+        request = sampled(request, work.deps.limits)
         answer = yield from _send(work, step_id, request, route)
         if answer is not None:
             return answer
+
+
+def sampled(request: Request, limits: RunLimits) -> Request:
+    """The request with the run's seed and temperature, where the user has set them."""
+    heat = request.temperature if limits.temperature is None else limits.temperature
+    seed = request.seed if limits.seed is None else limits.seed
+    return replace(request, seed=seed, temperature=heat)
 
 
 def _send(

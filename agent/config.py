@@ -69,6 +69,8 @@ class Settings:
     local_model: str = "mini"
     local_context: int = 16_384
     local_threads: int | None = None
+    seed: int | None = None
+    temperature: float | None = None
     local_strategy: Strategy = "auto"
     worker_idle_s: float = 900.0
     max_cost_usd_micro: int | None = 2_000_000

@@ -101,6 +101,16 @@ def _seconds(value: object) -> float:
     return number
 
 
+def _temperature(value: object) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 2:
+        raise ValueError("expected a temperature from 0 to 2")
+    return number
+
+
 def _dollars(value: object) -> int | None:
     """Dollars to integer micro-dollars, exactly; `none` means no limit."""
     if value == "none":
@@ -226,6 +236,10 @@ KEYS: tuple[Key, ...] = (
         flag="--max-time", help="seconds one run may take"),
     Key(name="limits.tokens", field="max_tokens", parse=_integer(1), narrow=_lower,
         help="tokens one run may use, in and out"),
+    Key(name="sampling.seed", field="seed", parse=_integer(0),
+        help="seed of every request to a model; unset: the model's own"),
+    Key(name="sampling.temperature", field="temperature", parse=_temperature,
+        help="temperature of every request; unset: as the step asks (edits: 0)"),
     Key(name="limits.workers", field="workers", parse=_integer(1), narrow=_lower,
         help="test processes at a time; unset: cores"),
     Key(name="sandbox.tier", field="sandbox", parse=_one_of("auto", "bwrap", "sandlock", "none"),

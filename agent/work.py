@@ -69,6 +69,10 @@ class RunLimits:
     zero_token_s: float = 60.0
     zero_token_candidates: int = 600
     workers: int = 2
+    seed: int | None = None
+    """Of every request; None: the model's own."""
+    temperature: float | None = None
+    """Of every request; None: as the step asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
