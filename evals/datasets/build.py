@@ -1,7 +1,8 @@
 """From a recipe to an instance: both trees are built, and both are really run.
 
-FAIL_TO_PASS and PASS_TO_PASS are what two runs say, before and after. Instances are kept in the
-user's cache under a key of everything they depend on.
+FAIL_TO_PASS and PASS_TO_PASS are what runs say, before and after. Where the same was recorded with
+this Python, only the tree without the bug is run, once for all recipes of a release. Instances are
+kept in the user's cache under a key of everything they depend on.
 """
 
 import hashlib
@@ -11,24 +12,26 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from textwrap import indent
 
 from agent.errors import ConfigError
 from evals.datasets.hide import hide_tests
 from evals.datasets.instance import Instance, from_row
-from evals.datasets.recipe import Recipe, inject
-from evals.datasets.sources import cache_root, sdist, unpack
+from evals.datasets.recipe import Recipe
+from evals.datasets.sources import cache_root
+from evals.datasets.trees import both_trees
 from tools.errors import PointsmanError
 from tools.types import FileChange, Patch, Sandbox, TestRun
 
-__all__ = ["LOCK", "Rejected", "build", "locked"]
+__all__ = ["LOCK", "Record", "Rejected", "build", "locked", "prove", "write_lock"]
 
 LOCK = "lock.json"
 """Beside the recipes: what the runs said when they were recorded."""
-FORMAT = 3
+FORMAT = 4
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Rejected(PointsmanError):
@@ -37,55 +40,88 @@ class Rejected(PointsmanError):
     exit_code = 1
 
 
-def build(
-    recipe: Recipe, sandbox: Sandbox, lock: Mapping[str, list[str]] | None = None
-) -> Instance:
-    """The instance of a recipe, from the cache if it is there.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What was recorded of an instance, and with which Python."""
 
-    `lock`: the recorded FAIL_TO_PASS by instance id; an instance that differs is refused. Raises
-    Rejected, SourceUnavailable and SandboxError.
+    python: str
+    fail_to_pass: tuple[str, ...]
+    pass_to_pass: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """Two runs of the tree without the bug."""
+
+    good: frozenset[str]
+    """What passes in both, without functions whose cases have other ids on each run."""
+    failing: frozenset[str]
+
+
+def build(recipe: Recipe, sandbox: Sandbox, lock: Mapping[str, Record] | None = None) -> Instance:
+    """The instance of a recipe: from the cache, by the record, or by proof.
+
+    `lock`: what was recorded, by instance id; an instance that differs is refused. Raises
+    Rejected, SourceUnavailable, ConfigError and SandboxError.
     """
-    final = cache_root() / "instances" / f"{recipe.instance_id}-{_key(recipe)}"
-    stored = final / "instance.json"
+    record = (lock or {}).get(recipe.instance_id)
+    stored = _place(recipe) / "instance.json"
     if stored.is_file():
         instance = from_row(json.loads(stored.read_text("utf-8")), where=str(stored))
-        instance = replace(instance, source_dir=str(final / "tree"))
+        instance = replace(instance, source_dir=str(stored.with_name("tree")))
     else:
-        instance = _made(recipe, sandbox, final)
-    expected = (lock or {}).get(recipe.instance_id)
-    if expected is not None and sorted(expected) != sorted(instance.FAIL_TO_PASS):
+        instance = _made(recipe, sandbox, record)
+    if record is not None and sorted(record.fail_to_pass) != sorted(instance.FAIL_TO_PASS):
         raise Rejected(
             f"{recipe.instance_id}: {len(instance.FAIL_TO_PASS)} tests turn red here,"
-            f" {len(expected)} when it was recorded",
+            f" {len(record.fail_to_pass)} when it was recorded",
             remedy="another Python may run other tests: agent eval validate --write",
         )
     return instance
 
 
-def locked(directory: Path) -> dict[str, list[str]]:
-    """The recorded FAIL_TO_PASS by instance id; empty without a record."""
+def prove(recipe: Recipe, sandbox: Sandbox) -> Instance:
+    """The same by running both trees, whatever the cache and the record say."""
+    return _made(recipe, sandbox, None)
+
+
+def locked(directory: Path) -> dict[str, Record]:
+    """What was recorded, by instance id; empty without a record. Raises ConfigError."""
     path = directory / LOCK
     if not path.is_file():
         return {}
-    rows = json.loads(path.read_text("utf-8"))
-    return {name: row["FAIL_TO_PASS"] for name, row in rows.items()}
+    try:
+        rows = json.loads(path.read_text("utf-8"))
+        return {
+            name: Record(
+                python=row["python"],
+                fail_to_pass=tuple(row["FAIL_TO_PASS"]),
+                pass_to_pass=row["PASS_TO_PASS"],
+            )
+            for name, row in rows.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path}: cannot be used: {error!r}", remedy="agent eval validate --write"
+        ) from error
 
 
-def _key(recipe: Recipe) -> str:
-    told = json.dumps([FORMAT, sys.version_info[:2], asdict(recipe)], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+def _place(recipe: Recipe) -> Path:
+    key = _digest([FORMAT, PYTHON, asdict(recipe)])
+    return cache_root() / "instances" / f"{recipe.instance_id}-{key}"
 
 
-def _made(recipe: Recipe, sandbox: Sandbox, final: Path) -> Instance:
-    archive = sdist(recipe.package)
+def _digest(told: object) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _made(recipe: Recipe, sandbox: Sandbox, record: Record | None) -> Instance:
+    final = _place(recipe)
     final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".build-", dir=final.parent) as scratch:
         place = Path(scratch)
-        clean, tree = place / "clean", place / "tree"
-        unpack(archive, clean)
-        shutil.copytree(clean, tree, symlinks=True)
-        inject(recipe, tree)
-        instance = _proved(recipe, clean, tree, place, sandbox)
+        clean, tree, paths = both_trees(recipe, place)
+        instance = _told(recipe, clean, tree, place, sandbox, record, paths)
         (place / "instance.json").write_text(json.dumps(asdict(instance), indent=1), "utf-8")
         shutil.rmtree(clean)
         kept = place / "kept"
@@ -97,13 +133,21 @@ def _made(recipe: Recipe, sandbox: Sandbox, final: Path) -> Instance:
     return replace(instance, source_dir=str(final / "tree"))
 
 
-def _proved(recipe: Recipe, clean: Path, tree: Path, place: Path, sandbox: Sandbox) -> Instance:
-    """Run before and after. Raises Rejected where they do not show the bug, and only the bug."""
+def _told(
+    recipe: Recipe,
+    clean: Path,
+    tree: Path,
+    place: Path,
+    sandbox: Sandbox,
+    record: Record | None,
+    paths: tuple[str, ...],
+) -> Instance:
+    """By the record where it fits; by running before and after where it does not."""
     draft = Instance(
         instance_id=recipe.instance_id,
         repo=recipe.package.name,
-        base_commit="",
-        patch=_diff(tree, clean, {e.path for e in recipe.edits}),
+        base_commit=recipe.commit.base if recipe.commit else "",
+        patch=_diff(tree, clean, paths),
         test_patch="",
         problem_statement=recipe.problem_statement,
         FAIL_TO_PASS=("?",),
@@ -113,29 +157,64 @@ def _proved(recipe: Recipe, clean: Path, tree: Path, place: Path, sandbox: Sandb
         requires=recipe.package.requires,
         tests_visible=recipe.tests_visible,
         stratum=recipe.stratum,
+        origin=recipe.origin,
     )
-    after = _run(draft, clean, sandbox, recipe)
-    again = _run(draft, clean, sandbox, recipe)
-    before = _run(draft, tree, sandbox, recipe)
-    good = _stable(after, again)
+    baseline = _baseline(recipe, draft, clean, sandbox)
+    good = baseline.good
+    if record is not None and _fits(record, good):
+        red = tuple(sorted(record.fail_to_pass))
+        instance = _split(draft, red, good)
+        return instance if recipe.tests_visible else _hidden(instance, tree, place)
+    before = _run(draft, tree, sandbox)
     red = tuple(sorted(good - set(before.passing)))
     if not red:
         raise Rejected(f"{recipe.instance_id}: no test notices the bug")
-    instance = replace(
-        draft, FAIL_TO_PASS=red, PASS_TO_PASS=tuple(sorted(good & set(before.passing)))
-    )
+    instance = _split(draft, red, good)
     if recipe.tests_visible:
         return instance
-    hidden = place / "hidden"
-    shutil.copytree(tree, hidden, symlinks=True)
-    changed = hide_tests(hidden, red)
-    left = _run(instance, hidden, sandbox, recipe)
-    if extra := set(left.failing) - set(after.failing):
+    instance = _hidden(instance, tree, place)
+    left = _run(instance, place / "hidden", sandbox)
+    if extra := set(left.failing) - baseline.failing:
         raise Rejected(f"{recipe.instance_id}: {sorted(extra)[0]} gives the bug away")
     _example(instance, clean, tree, sandbox)
-    test_patch = _diff(hidden, tree, set(changed))
-    shutil.rmtree(hidden)
-    return replace(instance, hidden_tests=red, test_patch=test_patch)
+    return instance
+
+
+def _fits(record: Record, good: frozenset[str]) -> bool:
+    red = set(record.fail_to_pass)
+    return record.python == PYTHON and red <= good and len(good - red) == record.pass_to_pass
+
+
+def _split(draft: Instance, red: tuple[str, ...], good: frozenset[str]) -> Instance:
+    return replace(draft, FAIL_TO_PASS=red, PASS_TO_PASS=tuple(sorted(good - set(red))))
+
+
+def _hidden(instance: Instance, tree: Path, place: Path) -> Instance:
+    """With the failing tests taken out in `place / "hidden"`."""
+    hidden = place / "hidden"
+    shutil.copytree(tree, hidden, symlinks=True)
+    changed = hide_tests(hidden, instance.FAIL_TO_PASS)
+    patch = _diff(hidden, tree, changed)
+    return replace(instance, hidden_tests=instance.FAIL_TO_PASS, test_patch=patch)
+
+
+def _baseline(recipe: Recipe, draft: Instance, clean: Path, sandbox: Sandbox) -> Baseline:
+    """From the cache: all recipes of a release share it."""
+    told = [FORMAT, PYTHON, asdict(recipe.package), recipe.before and asdict(recipe.before)]
+    told += [recipe.commit and recipe.commit.fix]
+    path = cache_root() / "baselines" / f"{recipe.package.name}-{_digest(told)}.json"
+    if path.is_file():
+        row = json.loads(path.read_text("utf-8"))
+        return Baseline(good=frozenset(row["good"]), failing=frozenset(row["failing"]))
+    first, second = (_run(draft, clean, sandbox) for _ in range(2))
+    found = Baseline(good=frozenset(_stable(first, second)), failing=frozenset(first.failing))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_suffix(f".{os.getpid()}")
+    staged.write_text(
+        json.dumps({"good": sorted(found.good), "failing": sorted(found.failing)}), "utf-8"
+    )
+    staged.replace(path)
+    return found
 
 
 def _example(instance: Instance, clean: Path, tree: Path, sandbox: Sandbox) -> None:
@@ -166,7 +245,7 @@ def _stable(first: TestRun, second: TestRun) -> set[str]:
     return {i for i in both if i.split("[", 1)[0] not in moving}
 
 
-def _run(instance: Instance, root: Path, sandbox: Sandbox, recipe: Recipe) -> TestRun:
+def _run(instance: Instance, root: Path, sandbox: Sandbox) -> TestRun:
     from evals.grading import run_tests
 
     run = run_tests(instance, root, sandbox)
@@ -174,11 +253,11 @@ def _run(instance: Instance, root: Path, sandbox: Sandbox, recipe: Recipe) -> Te
         return run  # a bug may keep some modules from being imported
     if run.status not in ("passed", "failed"):
         tail = run.output.strip()[-300:]
-        raise Rejected(f"{recipe.instance_id}: its tests cannot be run ({run.status}): {tail}")
+        raise Rejected(f"{instance.instance_id}: its tests cannot be run ({run.status}): {tail}")
     return run
 
 
-def _diff(before: Path, after: Path, paths: set[str]) -> str:
+def _diff(before: Path, after: Path, paths: Iterable[str]) -> str:
     from tools.patch import diff
 
     changes = []
@@ -197,7 +276,11 @@ def _diff(before: Path, after: Path, paths: set[str]) -> str:
 def write_lock(directory: Path, instances: Mapping[str, Instance]) -> None:
     """Record what the runs said. Raises ConfigError if it cannot be written."""
     rows = {
-        name: {"FAIL_TO_PASS": list(found.FAIL_TO_PASS), "PASS_TO_PASS": len(found.PASS_TO_PASS)}
+        name: {
+            "python": PYTHON,
+            "FAIL_TO_PASS": list(found.FAIL_TO_PASS),
+            "PASS_TO_PASS": len(found.PASS_TO_PASS),
+        }
         for name, found in sorted(instances.items())
     }
     path = directory / LOCK

@@ -49,6 +49,13 @@ class Instance:
     """Ids whose functions are taken out of the agent's tree; empty with hidden tests: those of
     FAIL_TO_PASS."""
     stratum: str = ""
+    origin: str = ""
+    """Where a mined fix was found; never shown to an agent."""
+    # swebench 5.
+    image: str = ""
+    eval_script: str = ""
+    log_parser: str = ""
+    eval_type: str = ""
 
 
 def from_row(row: Mapping[str, Any], *, where: str) -> Instance:

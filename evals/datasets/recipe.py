@@ -1,23 +1,35 @@
-"""Recipes: bugs put into real packages by hand-written edits, stored without the packages' code.
+"""Recipes: bugs in real packages, stored without the packages' code.
 
-A recipe names a source distribution by version and sha256, and a few lines to replace. It shares
-nothing with the enumerator of single edits nor with the mutations the model was trained on.
+A recipe names a source distribution by version and sha256 (or a repository by commit) and says how
+the tree with the bug is made from it: a few lines replaced (`edits`), the places of a real fix put
+back to the release before (`undo`), or the files of a fixing commit put back to its parent
+(`commit`). It shares nothing with the enumerator of single edits nor with the mutations the model
+was trained on. The format is described in README.md beside this file.
 """
 
-import re
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from agent.errors import ConfigError
+from evals.datasets.undo import Release, Undo
 
-__all__ = ["DEV", "Edit", "Package", "Recipe", "Stratum", "inject", "load_recipes"]
+__all__ = [
+    "DEV",
+    "STRATA",
+    "Commit",
+    "Edit",
+    "Package",
+    "Recipe",
+    "Stratum",
+    "inject",
+    "load_recipes",
+]
 
 DEV = Path(__file__).parent / "dev"
-Stratum = Literal["reach", "beyond"]
-STRATA: tuple[Stratum, ...] = ("reach", "beyond")
+Stratum = Literal["reach", "beyond", "mined"]
+STRATA: tuple[Stratum, ...] = ("reach", "beyond", "mined")
+"""In the order in which reports show them. Claims come from the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +41,8 @@ class Package:
     sha256: str
     test_cmd: str
     requires: tuple[str, ...] = ()
+    licence: str = ""
+    """As an SPDX expression; said, not used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +55,32 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """A fix in a repository's history. Full hashes; `clone` is tried before `url`."""
+
+    url: str
+    base: str
+    fix: str
+    clone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One bug."""
+    """One bug: exactly one of `edits`, `undo` (with `before`) and `commit` makes it."""
 
     id: str
     package: Package
-    edits: tuple[Edit, ...]
+    edits: tuple[Edit, ...] = ()
+    before: Release | None = None
+    undo: tuple[Undo, ...] = ()
+    commit: Commit | None = None
     stratum: Stratum
-    """`reach`: one edit of a kind that an enumerator may try; `beyond`: anything else."""
+    """`reach`: one edit of a kind that an enumerator may try; `beyond`: anything else that was put
+    in; `mined`: a real bug that its authors fixed."""
     tests_visible: bool
     problem_statement: str
+    origin: str = ""
+    """Where a mined fix was found, in one line."""
 
     @property
     def instance_id(self) -> str:
@@ -58,16 +88,18 @@ class Recipe:
 
 
 def load_recipes(directory: Path = DEV) -> tuple[Recipe, ...]:
-    """Every recipe of `*.toml` in a directory, one file per package, by instance id.
+    """Every recipe of a `.toml` file, or of all those in a directory, by instance id.
 
     Raises ConfigError naming the file, the bug and the field.
     """
-    files = sorted(directory.glob("*.toml"))
+    from evals.datasets.reading import read_recipes
+
+    files = [directory] if directory.is_file() else sorted(directory.glob("*.toml"))
     if not files:
         raise ConfigError(f"{directory}: there are no recipes")
     found: dict[str, Recipe] = {}
     for path in files:
-        for recipe in _read(path):
+        for recipe in read_recipes(path):
             if recipe.instance_id in found:
                 raise ConfigError(f"{path}: the bug {recipe.id} occurs twice")
             found[recipe.instance_id] = recipe
@@ -85,73 +117,3 @@ def inject(recipe: Recipe, root: Path) -> None:
         if count != 1:
             raise ConfigError(f"{recipe.instance_id}: {edit.path} has the old lines {count} times")
         path.write_bytes(text.replace(edit.old, edit.new).encode("utf-8"))
-
-
-def _read(path: Path) -> list[Recipe]:
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    head = _table(tree, "package", str(path))
-    package = Package(
-        name=_text(head, "name", str(path)),
-        version=_text(head, "version", str(path)),
-        sha256=_text(head, "sha256", str(path)),
-        test_cmd=_text(head, "test_cmd", str(path)),
-        requires=tuple(head.get("requires", ())),
-    )
-    if not re.fullmatch(r"[0-9a-f]{64}", package.sha256):
-        raise ConfigError(f"{path}: sha256 must be 64 hexadecimal digits")
-    bugs = tree.get("bug")
-    if not isinstance(bugs, list) or not bugs:
-        raise ConfigError(f"{path}: there is no [[bug]]")
-    return [_bug(bug, package, path) for bug in bugs]
-
-
-def _bug(bug: Mapping[str, Any], package: Package, path: Path) -> Recipe:
-    where = f"{path}: bug {bug.get('id', '?')}"
-    if bug.get("stratum") not in STRATA:
-        raise ConfigError(f"{where}: stratum must be one of {', '.join(STRATA)}")
-    if not isinstance(bug.get("tests_visible"), bool):
-        raise ConfigError(f"{where}: tests_visible must be true or false")
-    edits = bug.get("edit")
-    if not isinstance(edits, list) or not edits:
-        raise ConfigError(f"{where}: there is no [[bug.edit]]")
-    name = _text(bug, "id", where)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        raise ConfigError(f"{where}: an id has small letters, digits and hyphens")
-    return Recipe(
-        id=name,
-        package=package,
-        edits=tuple(_edit(edit, where) for edit in edits),
-        stratum=bug["stratum"],
-        tests_visible=bug["tests_visible"],
-        problem_statement=_text(bug, "problem_statement", where).strip(),
-    )
-
-
-def _edit(edit: Mapping[str, Any], where: str) -> Edit:
-    path = _text(edit, "path", where)
-    if path.startswith("/") or ".." in path.split("/"):
-        raise ConfigError(f"{where}: {path} leads out of the package")
-    new = edit.get("new")
-    if not isinstance(new, str):
-        raise ConfigError(f"{where}: the field 'new' is missing")
-    old = _text(edit, "old", where)
-    if old == new:
-        raise ConfigError(f"{where}: old and new are the same")
-    return Edit(path=path, old=old, new=new)
-
-
-def _text(table: Mapping[str, Any], name: str, where: str) -> str:
-    value = table.get(name)
-    if not isinstance(value, str) or not value.strip():
-        raise ConfigError(f"{where}: the field {name!r} is missing")
-    return value
-
-
-def _table(tree: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
-    value = tree.get(name)
-    if not isinstance(value, dict):
-        raise ConfigError(f"{where}: there is no [{name}]")
-    return value

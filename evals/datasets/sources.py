@@ -98,7 +98,8 @@ def _download(package: Package, directory: Path) -> Path:
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:
         pip = [_base_python(), "-m", "pip"]  # an environment made by uv has no pip
-    options = ["--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--quiet"]
+    # pip asks the package for its metadata, for which it must have the package's build backend
+    options = ["--no-deps", "--no-binary", package.name, "--quiet"]
     _checked([*pip, "download", *options, "--dest", str(directory), wanted], wanted)
     found = sorted(directory.glob("*.tar.gz"))
     if not found:

@@ -10,7 +10,7 @@ import pytest
 from agent.cli.main import main
 from agent.errors import ConfigError
 from evals.datasets import load_instances, load_recipes
-from evals.datasets.build import Rejected, build, locked
+from evals.datasets.build import PYTHON, Record, Rejected, build, locked
 from evals.datasets.recipe import DEV
 from evals.datasets.sources import SourceUnavailable, sdist
 from tests.evals import tiny
@@ -20,6 +20,10 @@ RESERVED = frozenset(
     "packaging attrs click jinja2 requests more-itertools sqlparse tomlkit tabulate humanize "
     "boltons toolz marshmallow parso flask django networkx python-dateutil pluggy rich".split()
 )
+
+
+def record(*ids: str, green: int = 2) -> Record:
+    return Record(python=PYTHON, fail_to_pass=ids, pass_to_pass=green)
 
 
 def test_the_development_set_is_as_it_is_described():
@@ -139,7 +143,7 @@ def test_a_recipe_becomes_an_instance_by_running(tmp_path):
     assert tiny.OLD in found.patch
     assert build(recipe, sandbox) == found
     with pytest.raises(Rejected, match="when it was recorded"):
-        build(recipe, sandbox, {recipe.instance_id: ["test_till.py::test_sum"]})
+        build(recipe, sandbox, {recipe.instance_id: record("test_till.py::test_sum")})
 
 
 def test_hidden_tests_are_taken_out_and_the_rest_is_green(tmp_path):
@@ -186,11 +190,11 @@ def test_validate_proves_and_records(tmp_path, capsys):
     command = ["eval", "validate", "--dataset", str(tmp_path)]
     assert main([*command, "--write"]) == 0
     assert json.loads((tmp_path / "lock.json").read_text()) == {
-        "till__1.0-discount": {"FAIL_TO_PASS": list(tiny.RED), "PASS_TO_PASS": 2}
+        "till__1.0-discount": {"python": PYTHON, "FAIL_TO_PASS": list(tiny.RED), "PASS_TO_PASS": 2}
     }
     assert main(command) == 0
     (tmp_path / "lock.json").write_text(
-        json.dumps({"till__1.0-discount": {"FAIL_TO_PASS": ["x"], "PASS_TO_PASS": 1}})
+        json.dumps({"till__1.0-discount": {"python": "", "FAIL_TO_PASS": ["x"], "PASS_TO_PASS": 1}})
     )
     assert main(command) == 1
     assert "when it was recorded" in capsys.readouterr().out
