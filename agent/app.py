@@ -120,7 +120,7 @@ class App:
         """The repository's index; call `.update()` before asking it."""
         from tools.index import open_index
 
-        return open_index(self.repo.root, paths.index_dir(self.repo_key), files=self.repo.files)
+        return open_index(self.repo.root, paths.index_dir(self.repo_key))
 
     @property
     def runs_dir(self) -> Path:

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tools.index import Index, open_index
 
 PATHS = st.sampled_from(["a.py", "pkg/b.py", "pkg/c.py", "tests/test_a.py", "web/x.js", "m.go"])
+ALL = {"start.py", "a.py", "pkg/b.py", "pkg/c.py", "tests/test_a.py", "web/x.js", "m.go"}
 NAMES = st.sampled_from(["load", "save", "Cart", "price_of", "totalSum"])
 SOURCES = {
     "py": "import {0}\nclass {0}:\n  def {1}(self):\n    return {2}()\ndef {2}(x):\n  pass\n",
@@ -56,23 +57,27 @@ class Edits(RuleBasedStateMachine):
         git(self.root, "add", ".")
         git(self.root, "commit", "-qm", "load carts")
         git(self.root, "branch", "other")
-        self.index = open_index(self.root, self.folder / "cache")
+        self.touched: set[str] = set()
+        self.reopen()
 
     @rule(path=PATHS, names=st.tuples(NAMES, NAMES, NAMES))
     def write(self, path: str, names: tuple[str, str, str]) -> None:
         file = self.root / path
         file.parent.mkdir(exist_ok=True)
         file.write_text(SOURCES[path.rpartition(".")[2]].format(*names))
+        self.touched.add(path)
 
     @rule(path=PATHS)
     def delete(self, path: str) -> None:
         (self.root / path).unlink(missing_ok=True)
+        self.touched.add(path)
 
     @rule(old=PATHS, new=PATHS)
     def rename(self, old: str, new: str) -> None:
         if (self.root / old).exists():
             (self.root / new).parent.mkdir(exist_ok=True)
             (self.root / old).replace(self.root / new)
+        self.touched |= {old, new}
 
     @rule(branch=st.sampled_from(["other", "master", "main"]))
     def commit_and_switch(self, branch: str) -> None:
@@ -83,6 +88,7 @@ class Edits(RuleBasedStateMachine):
         )
         if branch in known.stdout.decode().split():
             git(self.root, "switch", "-q", branch)
+            self.touched |= ALL
 
     @rule()
     def reopen(self) -> None:
@@ -91,10 +97,16 @@ class Edits(RuleBasedStateMachine):
     @rule()
     def update(self) -> None:
         self.index.update()
+        self.touched.clear()
 
-    @rule()
-    def says_what_a_fresh_index_says(self) -> None:
-        self.index.update()
+    @rule(path=PATHS)
+    def update_with_half_a_hint(self, path: str) -> None:
+        self.index.update(paths=[path])
+
+    @rule(chance=st.booleans())
+    def says_what_a_fresh_index_says(self, chance: bool = False) -> None:
+        self.index.update(paths=self.touched if chance else None)
+        self.touched.clear()
         fresh = open_index(self.root, self.folder / "fresh")
         assert everything(self.index) == everything(fresh)
         shutil.rmtree(self.folder / "fresh")
@@ -106,8 +118,8 @@ class Edits(RuleBasedStateMachine):
 
 TestEdits = Edits.TestCase
 TestEdits.settings = settings(
-    max_examples=6,
-    stateful_step_count=12,
+    max_examples=10,
+    stateful_step_count=14,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

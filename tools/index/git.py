@@ -6,9 +6,12 @@ and a partial clone can fetch over the network: all of it is switched off.
 
 import os
 import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["head", "ls_files", "read_commits", "recent_commits"]
+__all__ = ["head", "ls_files", "read_commits", "recent_commits", "split"]
 
 _SAFE = (
     "git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.quotepath=off"
@@ -19,18 +22,11 @@ _MARK = "\x01"
 
 def _git(root: Path, *args: str, given: str = "", timeout: float = 60.0) -> bytes | None:
     """Standard output, or None for any failure: not a repository, no git, too slow."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    env |= {
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "LC_ALL": "C",
-    }
     try:
         done = subprocess.run(
             [*_SAFE, *args],
             cwd=root,
-            env=env,
+            env=_environment(),
             input=given.encode(),
             capture_output=True,
             timeout=timeout,
@@ -44,12 +40,58 @@ def _inside(root: Path) -> bool:
     return any((d / ".git").exists() for d in (root, *root.parents))
 
 
-def ls_files(root: Path) -> list[str] | None:
-    """Tracked and untracked, not ignored; None outside git."""
+def _environment() -> dict[str, str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    return env | {
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+    }
+
+
+def ls_files(root: Path) -> Callable[[], bytes | None]:
+    """Start listing what is tracked, or untracked and not ignored.
+
+    The call that is returned waits for git and gives the paths, each ended by a zero byte; None
+    outside git. Meanwhile the caller can look at the files it knows: git takes 20 ms for 3,000.
+    """
     if not _inside(root):
-        return None
-    out = _git(root, *"ls-files -z --cached --others --exclude-standard --deduplicate".split())
-    return None if out is None else [os.fsdecode(p) for p in out.split(b"\0") if p]
+        return lambda: None
+    command = "ls-files -z --cached --others --exclude-standard --deduplicate".split()
+    # To a file: a pipe that is full would make git wait for us.
+    out = tempfile.TemporaryFile()  # closed by `finish`
+    try:
+        process = subprocess.Popen(
+            [*_SAFE, *command], cwd=root, env=_environment(), stdin=subprocess.DEVNULL,
+            stdout=out, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    except OSError:
+        out.close()
+        return lambda: None
+
+    def finish() -> bytes | None:
+        with out, process:
+            try:
+                # Waits for the end of its errors, which wakes us at once; `wait` would poll.
+                process.communicate(timeout=_SLOW_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return None
+            out.seek(0)
+            return out.read() if process.returncode == 0 else None
+
+    return finish
+
+
+_SLOW_S = 60.0
+
+
+def split(listed: bytes) -> list[str]:
+    """Paths of a listing."""
+    with suppress(UnicodeDecodeError):  # four times faster than one by one
+        return [p for p in listed.decode().split("\0") if p]
+    return [os.fsdecode(p) for p in listed.split(b"\0") if p]
 
 
 def head(root: Path) -> str | None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from tools.index import files
 from tools.index.model import CountTokens, IndexStats, Pack, RepoMap, estimate_tokens
 from tools.index.state import State, of_segment
-from tools.index.store import Known, Store
+from tools.index.store import Deferred, Known, Store
 from tools.types import Hit, Symbol
 
 if TYPE_CHECKING:
     from tools.index.history import History
+    from tools.index.update import Change
 
 __all__ = ["Index", "open_index"]
 
@@ -48,63 +49,99 @@ class Index:
     ) -> None:
         self.root = root.resolve()
         self._store = Store(cache_dir)
+        self._deferred = Deferred()
         root_id = hashlib.sha1(os.fsencode(self.root), usedforsecurity=False).hexdigest()[:16]
         self._snapshot = cache_dir / f"snapshot-{root_id}.bin"
-        self._list = list_files
+        self._lister = files.Lister(self.root, list_files)
+        self._listed = 0
         self._lock = threading.RLock()
         self._known: dict[str, Known] | None = None
         self._state: State | None = None
+        self._change: Change | None = None
         self._history: History | None = None
         self._counters: dict[CountTokens, dict[str, int]] = {}
 
     # ------------------------------------------------------------------ keeping up
 
-    def update(self, progress: Callable[[int, int], None] | None = None) -> IndexStats:
+    def update(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        paths: Iterable[str] | None = None,
+    ) -> IndexStats:
         """Make the index say what the disk says. Cheap when little changed.
 
-        `progress(done, total)` is called while files are parsed.
+        `progress(done, total)` is called while files are parsed. `paths`, relative to the root,
+        is a hint that nothing else was touched since the last update: only these files are looked
+        at, in 2 ms instead of 30. What a hint leaves out is seen by the next update without one.
         """
         with self._lock:
             start = time.perf_counter()
-            if self._known is None:
-                self._store.prepare()
-                self._known = self._store.seen(str(self.root))
-            before = self._state or self._saved()
-            paths = files.list_files(self.root, self._list)
-            try:
-                changed, parsed = self._apply(before, paths, progress)
-            except KeyError:  # records of unchanged files are gone from the store: all over again
-                changed, parsed = self._apply(State({}), paths, progress)
+            if paths is None or self._state is None or not self._hinted(tuple(paths)):
+                self._whole(progress)
             assert self._state is not None
+            assert self._change is not None
             rebuilt, self._store.rebuilt = self._store.rebuilt, ""
             return IndexStats(
                 files=len(self._state.blobs),
                 symbols=self._state.symbols,
                 seconds=time.perf_counter() - start,
-                changed=changed,
-                parsed=parsed,
-                skipped=len(paths) - len(self._state.blobs),
+                changed=len(self._change.blobs) + len(self._change.gone),
+                parsed=self._change.parsed,
+                skipped=self._listed - len(self._state.blobs),
                 rebuilt=rebuilt,
             )
 
-    def _apply(
-        self, before: State, paths: list[str], progress: Callable[[int, int], None] | None
-    ) -> tuple[int, int]:
-        """Numbers of files changed and parsed. Raises KeyError if a stored record is missing."""
+    def _hinted(self, paths: tuple[str, ...]) -> bool:
+        """Whether the hint was enough to bring the index up to date."""
+        from tools.index.update import hinted
+
+        assert self._state is not None
+        assert self._known is not None
+        change = hinted(self.root, paths, self._known, self._state.blobs, self._deferred)
+        if change is None:
+            return False
+        self._learn(change)
+        self._listed -= len(change.lost)
+        self._state = self._state.edited(change.blobs, change.records, change.gone)
+        return True
+
+    def _whole(self, progress: Callable[[int, int], None] | None) -> None:
+        if self._known is None:
+            self._store.prepare()
+            self._known = self._store.seen(str(self.root))
+        self._deferred.flush(str(self.root), self._store)
+        before = self._state or self._saved()
+        try:
+            self._apply(before, progress)
+        except KeyError:  # records of unchanged files are gone from the store: all over again
+            self._apply(State({}), progress)
+
+    def _apply(self, before: State, progress: Callable[[int, int], None] | None) -> None:
+        """Raises KeyError if a stored record is missing."""
         from tools.index import snapshot
         from tools.index.update import survey
 
-        known = self._known or {}
-        change = survey(self.root, paths, known, before.blobs, self._store, progress)
-        self._known = dict(change.known)
+        known, listing = self._known or {}, self._lister.begin()
+        change, self._listed = survey(
+            self.root, listing, known, before.blobs, self._store, progress
+        )
+        self._learn(change)
+        self._state = before
         if change.records or change.gone or not before.segments:
-            self._state = before.changed(change.blobs, change.records, self._stored)
-        else:
-            self._state = before
+            blobs = {p: b for p, b in before.blobs.items() if p not in change.gone}
+            blobs |= change.blobs
+            self._state = before.changed(blobs, change.records, self._stored)
         (base, *_) = self._state.segments
         if base not in before.segments and base.docs >= _SAVED:
             snapshot.save(self._snapshot, base)
-        return len(change.records) + len(change.gone), change.parsed
+
+    def _learn(self, change: "Change") -> None:
+        assert self._known is not None
+        self._known.update(change.known)
+        for path in change.lost:
+            self._known.pop(path, None)
+        self._change = change
 
     def _saved(self) -> State:
         """The state a former process left, or an empty one."""

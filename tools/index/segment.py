@@ -150,6 +150,16 @@ class Segment:
         return found
 
     @cached_property
+    def file_numbers(self) -> dict[str, int]:
+        """Path -> file."""
+        return {p: i for i, p in enumerate(self.paths)}
+
+    @cached_property
+    def places(self) -> dict[str, tuple[int, int]]:
+        """Path -> (0, file)."""
+        return {p: (0, i) for i, p in enumerate(self.paths)}
+
+    @cached_property
     def constants(self) -> "NDArray[np.bool_]":
         """Whether a document is a name bound to a value."""
         found: NDArray[np.bool_] = self.kinds == KINDS.index("constant")

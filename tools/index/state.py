@@ -29,6 +29,8 @@ class State:
     dead: "tuple[NDArray[np.bool_], ...]" = ()
     where: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Path -> (segment, file number)."""
+    overlay: Mapping[str, bytes] = field(default_factory=dict)
+    """Stored form of the files in the second segment."""
     _of_path: dict[str, tuple[Symbol, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -113,9 +115,35 @@ class State:
         if len(beside) > _OVERLAY or int(dead.sum()) > max(4 * _OVERLAY, len(dead) // 10):
             missing = [p for p in blobs if p not in records]
             return _whole(blobs, {**stored(missing), **records})
-        missing = [p for p in beside if p not in records]
-        fresh = {p: records[p] for p in beside if p in records}
-        return _layered(blobs, base, dead, {**stored(missing), **fresh})
+        held = {p: d for p, d in self.overlay.items() if self.blobs[p] == blobs.get(p)}
+        fresh = {p: records.get(p) or held.get(p) for p in beside}
+        missing = [p for p, data in fresh.items() if data is None]
+        have = {p: data for p, data in fresh.items() if data is not None}
+        return _layered(blobs, base, dead, {**stored(missing), **have})
+
+    def edited(
+        self, altered: Mapping[str, str], records: Mapping[str, bytes], gone: Iterable[str]
+    ) -> "State":
+        """The state after a few files changed: path -> blob id, with their stored form.
+
+        What follows costs as much as the files that were edited since the first segment was made,
+        and never puts that one together anew: `changed` does, once there are too many.
+        """
+        if not self.segments:
+            return _whole(altered, records)
+        base, dead = self.segments[0], self.dead[0].copy()
+        blobs, overlay = dict(self.blobs), dict(self.overlay)
+        for path in (*gone, *altered):
+            overlay.pop(path, None)
+            blobs.pop(path, None)
+            if (number := base.file_numbers.get(path)) is not None:
+                dead[number] = base.blobs[number] != altered.get(path)
+        blobs |= altered
+        for path in altered:
+            number = base.file_numbers.get(path)
+            if number is None or dead[number]:
+                overlay[path] = records[path]
+        return _layered(blobs, base, dead, overlay)
 
 
 def _flags(flags: list[bool]) -> "NDArray[np.bool_]":
@@ -145,9 +173,12 @@ def _layered(
     dead: "NDArray[np.bool_]",
     overlay: Mapping[str, bytes],
 ) -> State:
-    where = {p: (0, i) for i, p in enumerate(base.paths) if not dead[i]}
+    where = dict(base.places)
+    for number in dead.nonzero()[0]:
+        where.pop(base.paths[int(number)], None)
     if not overlay:
         return State(blobs, (base,), (dead,), where)
     second = _segment(blobs, overlay)
     where.update({p: (1, i) for i, p in enumerate(second.paths)})
-    return State(blobs, (base, second), (dead, _flags([False] * len(second.paths))), where)
+    flags = (dead, _flags([False] * len(second.paths)))
+    return State(blobs, (base, second), flags, where, overlay)

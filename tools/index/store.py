@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from tools.index.files import Seen
 from tools.index.records import EXTRACTOR_VERSION
 
-__all__ = ["Store"]
+__all__ = ["Deferred", "Known", "Records", "Store", "now_ns"]
 
 _SCHEMA = """
 create table if not exists meta (key text primary key, value text not null);
@@ -34,6 +35,22 @@ _BATCH = 500
 
 Known = tuple[str, Seen, bool]
 """Blob id, what was seen, and whether the file was too fresh for its times to be trusted."""
+
+
+class Records(Protocol):
+    """Where an update finds records and puts new ones, with what was seen of the files."""
+
+    def records(
+        self, keys: Iterable[tuple[str, str]]
+    ) -> Iterator[tuple[tuple[str, str], bytes]]: ...
+
+    def save(
+        self,
+        root: str,
+        records: Mapping[tuple[str, str], bytes],
+        seen: Mapping[str, Known],
+        gone: Iterable[str],
+    ) -> None: ...
 
 
 class Store:
@@ -146,6 +163,46 @@ class Store:
             db.execute("pragma journal_mode=wal")
             db.execute("pragma synchronous=off")
             yield db
+
+
+class Deferred:
+    """Holds back what a store would be given: opening a database costs more than a small update.
+
+    What is lost with the process is found again: the stat cache that is stored still says that
+    those files have to be read.
+    """
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[str, str], bytes] = {}
+        self._seen: dict[str, Known | None] = {}
+
+    def records(self, keys: Iterable[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], bytes]]:
+        """Records among `keys` that are held: an edit that is taken back is not parsed again."""
+        return ((k, self._records[k]) for k in keys if k in self._records)
+
+    def save(
+        self,
+        root: str,
+        records: Mapping[tuple[str, str], bytes],
+        seen: Mapping[str, Known],
+        gone: Iterable[str],
+    ) -> None:
+        if sum(map(len, self._records.values())) > _HELD_BYTES:
+            self._records.clear()
+        self._records.update(records)
+        self._seen |= {**seen, **dict.fromkeys(gone)}
+
+    def flush(self, root: str, store: Store) -> None:
+        """Give the store all that was held."""
+        if self._records or self._seen:
+            seen = {p: k for p, k in self._seen.items() if k is not None}
+            gone = [p for p, k in self._seen.items() if k is None]
+            store.save(root, self._records, seen, gone)
+            self._records.clear()
+            self._seen.clear()
+
+
+_HELD_BYTES = 16 << 20
 
 
 def now_ns() -> int:

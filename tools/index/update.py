@@ -1,5 +1,6 @@
 """From the files on disk to records: what changed, what is stored already, what to parse."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,10 @@ from tools.index import files
 from tools.index.extract import extract, unfit
 from tools.index.languages import language_of
 from tools.index.records import parts
-from tools.index.store import Known, Store, now_ns
+from tools.index.store import Known, Records, now_ns
 from tools.index.worker import parse
 
-__all__ = ["Change", "survey"]
+__all__ = ["Change", "hinted", "survey"]
 
 Progress = Callable[[int, int], None]
 
@@ -26,36 +27,109 @@ class Change:
     """What an update has to apply."""
 
     known: Mapping[str, Known]
-    """The stat cache of every file that was looked at."""
+    """The stat cache, of the files that have a new entry in it."""
+    lost: tuple[str, ...]
+    """Files to take out of the stat cache."""
     blobs: Mapping[str, str]
-    """Path -> blob id of every file that belongs in the index."""
+    """Path -> blob id of files that belong in the index and whose blob was not the one before."""
     records: Mapping[str, bytes]
-    """Stored form, of every file whose blob is not the one given before."""
+    """Stored form, of the same files."""
     gone: tuple[str, ...]
+    """Indexed files that are indexed no more."""
     parsed: int
 
 
 def survey(
     root: Path,
-    paths: list[str],
+    listing: Callable[[], list[str]],
     known: Mapping[str, Known],
     before: Mapping[str, str],
-    store: Store,
+    store: Records,
+    progress: Progress | None,
+) -> tuple[Change, int]:
+    """Look at every file, read those that may have changed, make the records that are missing.
+
+    Files known from before are looked at while git lists. Also gives the number of files listed.
+    """
+    seen = files.look(str(root), known)
+    paths = listing()
+    listed = set(paths)
+    seen |= files.look(str(root), [p for p in paths if p not in known])
+    lost = tuple(p for p in known if p not in seen or p not in listed)
+    suspects = {
+        p: s
+        for p, s in seen.items()
+        if ((old := known.get(p)) is None or old[1] != s or old[2]) and p in listed
+    }
+    out = tuple(p for p in before if p not in seen or p not in listed)
+    # A snapshot may be older than the stat cache.
+    known_now = known.keys() - lost - suspects.keys()
+    behind = {p: k[0] for p in known_now if before.get(p) != (k := known[p])[0] and k[0][0] != "!"}
+    look = _Look(suspects, behind, lost, out)
+    return _change(root, look, known, before, store, progress), len(paths)
+
+
+def hinted(
+    root: Path,
+    paths: Iterable[str],
+    known: Mapping[str, Known],
+    before: Mapping[str, str],
+    store: Records,
+) -> Change | None:
+    """The change if nothing but `paths` was touched; None if that does not say enough.
+
+    It does not for a path that was never looked at (git has to say whether it is ignored), for a
+    directory, and for a file that says which files are ignored.
+    """
+    wanted = dict.fromkeys(os.path.normpath(p).replace(os.sep, "/") for p in paths)
+    for path in wanted:
+        unseen = path not in known and (root / path).exists()
+        ignores = path.rpartition("/")[2] in _IGNORES
+        if ignores or (unseen and (language_of(path) is not None or (root / path).is_dir())):
+            return None
+    asked = [p for p in wanted if p in known]
+    if len(asked) < len(wanted) and any(p.startswith(f"{w}/") for w in wanted for p in known):
+        return None  # a directory that is gone
+    seen = files.look(str(root), asked)
+    lost = tuple(p for p in asked if p not in seen)
+    suspects = {p: s for p, s in seen.items() if known[p][1] != s or known[p][2]}
+    return _change(root, _Look(suspects, {}, lost, lost), known, before, store, None)
+
+
+_IGNORES = frozenset({".gitignore", ".agentignore", ".gitmodules"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What looking at the files found, none of them read yet."""
+
+    suspects: Mapping[str, files.Seen]
+    """May have changed."""
+    behind: Mapping[str, str]
+    """Have not changed, and their blob is not the one before."""
+    lost: tuple[str, ...]
+    """Were known and are no more."""
+    out: tuple[str, ...]
+    """Were indexed and are no more."""
+
+
+def _change(
+    root: Path,
+    look: _Look,
+    known: Mapping[str, Known],
+    before: Mapping[str, str],
+    store: Records,
     progress: Progress | None,
 ) -> Change:
-    """Look at every file, read those that may have changed, make the records that are missing."""
-    seen = files.look(str(root), paths)
+    """Read the suspects, and get the records of all whose blob is not the one before."""
     threshold = now_ns() - _FRESH_NS
     now: dict[str, Known] = {}
     sources: dict[str, bytes] = {}
-    held = 0
-    for path, stat in seen.items():
-        old = known.get(path)
-        if old is not None and old[1] == stat and not old[2]:
-            now[path] = old
-            continue
+    held, unreadable = 0, []
+    for path, stat in look.suspects.items():
         source = files.read(root, path)
         if source is None:
+            unreadable.append(path)
             continue
         reason = unfit(source)
         blob = f"!{reason}" if reason else files.blob_id(source)
@@ -63,35 +137,39 @@ def survey(
         if before.get(path) != blob and held < _HELD_BYTES:
             sources[path] = source
             held += len(source)
-    blobs = {p: b for p, (b, _, _) in now.items() if not b.startswith("!")}
-    wanted = [p for p, b in blobs.items() if before.get(p) != b]
-    records, fresh = _records(root, wanted, blobs, sources, seen, store, progress)
+    blobs = {p: b for p, (b, _, _) in now.items() if b[0] != "!" and before.get(p) != b}
+    blobs |= look.behind
+    records, fresh = _records(root, blobs, sources, look.suspects, store, progress)
+    unfound = [p for p in blobs if p not in records]  # altered this instant: seen next time
+    for path in unfound:
+        del blobs[path]
+        now.pop(path, None)
+    lost = (*look.lost, *(p for p in (*unreadable, *unfound) if p in known))
     altered = {p: k for p, k in now.items() if known.get(p) != k}
-    lost = [p for p in known if p not in now]
     if fresh or altered or lost:
         store.save(str(root), fresh, altered, lost)
-    gone = tuple(p for p in before if p not in blobs)
-    return Change(now, blobs, records, gone, len(fresh))
+    unfit_now = [p for p, (b, _, _) in now.items() if b[0] == "!"]
+    dropped = {*look.out, *(p for p in (*unreadable, *unfound, *unfit_now) if p in before)}
+    return Change(now, lost, blobs, records, tuple(sorted(dropped & before.keys())), len(fresh))
 
 
 def _records(
     root: Path,
-    wanted: list[str],
-    blobs: dict[str, str],
+    blobs: Mapping[str, str],
     sources: dict[str, bytes],
     sizes: Mapping[str, files.Seen],
-    store: Store,
+    store: Records,
     progress: Progress | None,
 ) -> tuple[dict[str, bytes], dict[tuple[str, str], bytes]]:
     """Records by path, and the stored form of those that were not stored yet."""
-    keys = {p: (blobs[p], language_of(p) or "") for p in wanted}
+    keys = {p: (b, language_of(p) or "") for p, b in blobs.items()}
     stored = _stored(store, set(keys.values()))
-    missing = list({keys[p]: p for p in wanted if keys[p] not in stored}.values())
+    missing = list({keys[p]: p for p in blobs if keys[p] not in stored}.values())
     count = _Count(progress, len(missing))
     fresh: dict[tuple[str, str], bytes] = {}
     if len(missing) >= _MANY:
         sources.clear()
-        tasks = [(p, keys[p][1], sizes[p].size) for p in missing]
+        tasks = [(p, keys[p][1], sizes[p].size if p in sizes else 5000) for p in missing]
         for path, blob, record in parse(root, tasks, count):
             fresh[blob, keys[path][1]] = record
     else:
@@ -100,8 +178,6 @@ def _records(
             fresh[files.blob_id(source), keys[path][1]] = extract(source, keys[path][1]).encode()
             count(1)
     stored |= fresh
-    for path in [p for p in wanted if keys[p] not in stored]:
-        del blobs[path]  # altered this instant: the next update sees it
     return {p: stored[k] for p, k in keys.items() if k in stored}, fresh
 
 
@@ -125,7 +201,7 @@ class _Count:
                 self._progress(self._done, self._total)
 
 
-def _stored(store: Store, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+def _stored(store: Records, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
     found = {}
     for key, data in store.records(keys):
         try:
