@@ -7,8 +7,8 @@ from pathlib import Path
 
 from agent.engine.costs import Costs
 from agent.engine.drafters.copy import CopyDrafter
-from agent.engine.generate import EndReason, Generated, Job, generate
-from agent.engine.grammar import Grammar
+from agent.engine.generate import Constraint, EndReason, Generated, Job, generate
+from agent.engine.grammar import CallGrammar, Grammar
 from agent.engine.llama import Model
 from agent.engine.parallel import Hypothesis, Parallel
 from agent.engine.routed import Chained, Decision, Routed
@@ -42,6 +42,9 @@ class Query:
     n: int = 1
     stop: tuple[str, ...] = ()
     grammar: str | None = None
+    """GBNF of the whole answer."""
+    call_grammar: str | None = None
+    """GBNF of what follows each `<tool_call>` in a free answer."""
     copy_sources: tuple[str, ...] = ()
     scored: bool = False
     """Give the summed log-probability also for a single choice."""
@@ -152,7 +155,7 @@ class Engine:
     def _single(
         self, query: Query, on_text: Callable[[str], None], cancelled: Callable[[], bool]
     ) -> Answer:
-        grammar = Grammar(self.model, query.grammar) if query.grammar else None
+        grammar = self._constraint(query)
         try:
             decision, routed = self.route(query)
             fresh = bool(query.hints and query.hints.reproducible)
@@ -176,6 +179,12 @@ class Engine:
             reused_tokens=prefilled.reused,
             output_tokens=len(done.tokens),
         )
+
+    def _constraint(self, query: Query) -> Grammar | CallGrammar | None:
+        """Of one choice; to be closed. Raises RequestRejected for a malformed grammar."""
+        if query.grammar:
+            return Grammar(self.model, query.grammar)
+        return CallGrammar(self.model, query.call_grammar) if query.call_grammar else None
 
     def route(self, query: Query, *, mtp: Chained | None = None) -> tuple[Strategy, Routed]:
         """The strategy of a query and what will propose its drafts. `mtp` stands in for the
@@ -234,7 +243,7 @@ class Engine:
         query: Query,
         prefilled: Prefilled,
         routed: Routed,
-        grammar: Grammar | None,
+        grammar: Constraint | None,
         stream: TextStream,
         on_text: Callable[[str], None],
         cancelled: Callable[[], bool],
@@ -267,8 +276,8 @@ class Engine:
         return done
 
     def _several(self, query: Query, beam: int, cancelled: Callable[[], bool]) -> Answer:
-        if query.grammar:
-            raise RequestRejected("several choices cannot be constrained yet", billed="no")
+        if query.grammar and beam:
+            raise RequestRejected("a beam cannot be constrained: ask for n samples", billed="no")
         width = max(beam, query.n)
         if width > MAX_PARALLEL:
             raise RequestRejected(f"at most {MAX_PARALLEL} choices at once", billed="no")
@@ -317,9 +326,20 @@ class Engine:
                 query.prompt, beam, max_tokens=query.max_tokens, final=final, cancelled=cancelled
             )
         settings = [replace(query.sampling, seed=query.sampling.seed + i) for i in range(query.n)]
-        return parallel.sample(
-            query.prompt, settings, max_tokens=query.max_tokens, final=final, cancelled=cancelled
-        )
+        made = [self._constraint(query) for _ in settings]
+        constraints = [c for c in made if c is not None]
+        try:
+            return parallel.sample(
+                query.prompt,
+                settings,
+                max_tokens=query.max_tokens,
+                final=final,
+                cancelled=cancelled,
+                constraints=constraints,
+            )
+        finally:
+            for constraint in constraints:
+                constraint.close()
 
     def _choice(self, one: Hypothesis, stop: Sequence[str]) -> Choice:
         stream = TextStream(self.model, stop)

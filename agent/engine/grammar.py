@@ -8,13 +8,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from agent.engine.llama import Model, bindings, gbnf_of_schema
+from agent.engine.toolcalls import OPEN
 from agent.errors import RequestRejected
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Grammar", "schema_to_grammar"]
+__all__ = ["CallGrammar", "Grammar", "schema_to_grammar"]
 
 _MAX_SCHEMA = 64 * 1024
 
@@ -81,3 +82,43 @@ class Grammar:
         data.size, data.selected, data.sorted = n, -1, False
         self._core.llama_sampler_apply(self._handle, ctypes.byref(data))
         return view["id"][: data.size], view["logit"][: data.size]
+
+
+class CallGrammar:
+    """Free text in which every tool call keeps to a grammar: it holds from `<tool_call>` on, until
+    the call is complete.
+    """
+
+    def __init__(self, model: Model, source: str) -> None:
+        """`source` describes what follows `<tool_call>`. Raises RequestRejected."""
+        Grammar(model, source).close()
+        self._model, self._source = model, source
+        self._end = model.end_token()
+        self._inside: Grammar | None = None
+        self._tail = b""
+
+    def close(self) -> None:
+        if self._inside:
+            self._inside.close()
+            self._inside = None
+
+    def allow(self, row: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        return self._inside.allow(row) if self._inside else row
+
+    def allows(self, token: int) -> bool:
+        return self._inside is None or self._inside.allows(token)
+
+    def accept(self, token: int) -> None:
+        if self._inside is not None:
+            self._inside.accept(token)
+            if self._inside.allows(self._end):  # the call is complete
+                self.close()
+            return
+        marker = OPEN.encode()
+        self._tail += self._model.piece(token)
+        _, found, rest = self._tail.partition(marker)
+        self._tail = self._tail[1 - len(marker) :]
+        if found:
+            self._tail = b""
+        if found and not rest.strip():  # else the token went on: this call stays unchecked
+            self._inside = Grammar(self._model, self._source)

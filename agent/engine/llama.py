@@ -160,6 +160,16 @@ class Model:
         """Whether the token ends a generation (end of text, of turn)."""
         return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
 
+    def end_token(self) -> int:
+        """One that ends a generation. Raises EngineError where the vocabulary has none."""
+        for token in (
+            self._lib.llama_vocab_eos(self._vocab),
+            self._lib.llama_vocab_eot(self._vocab),
+        ):
+            if token >= 0:
+                return int(token)
+        raise EngineError(f"{self.path.name} has no end token")
+
     def control_texts(self) -> tuple[str, ...]:
         found = (t for t in range(self.n_vocab) if self.is_control(t))
         return tuple(self.piece(t).decode("utf-8", "replace") for t in found)

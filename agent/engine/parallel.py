@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agent.engine.generate import Constraint
 from agent.engine.llama import Batch, Context, ContextOptions, Model
 from agent.engine.sampling import Sampler, Sampling, log_probability, loops
 from agent.errors import Cancelled
@@ -58,8 +59,9 @@ class Parallel:
         max_tokens: int,
         final: Final,
         cancelled: Callable[[], bool],
+        constraints: Sequence[Constraint] = (),
     ) -> list[Hypothesis]:
-        """One sample for each of `settings`."""
+        """One sample for each of `settings`; `constraints`: none, or one for each."""
         row = self.prefill(prompt, cancelled)
         samplers = [Sampler(s) for s in settings]
         found = [Hypothesis() for _ in settings]
@@ -69,7 +71,8 @@ class Parallel:
         rows: Sequence[NDArray[np.float32]] = [row] * len(live)
         while True:
             for i, logits in zip(live, rows, strict=True):
-                self._extend(found[i], logits, samplers[i], final)
+                held = constraints[i] if constraints else None
+                self._extend(found[i], logits, samplers[i], final, held)
             live = [i for i in live if not found[i].ended and len(found[i].tokens) < max_tokens]
             live = [i for i in live if not loops(found[i].tokens)]
             if not live:
@@ -131,9 +134,19 @@ class Parallel:
         return self._row
 
     def _extend(
-        self, one: Hypothesis, row: "NDArray[np.float32]", sampler: Sampler, final: Final
+        self,
+        one: Hypothesis,
+        row: "NDArray[np.float32]",
+        sampler: Sampler,
+        final: Final,
+        constraint: Constraint | None,
     ) -> None:
         token = sampler.pick(row, one.tokens, len(one.tokens))
+        if constraint is not None:
+            if not constraint.allows(token):  # the full mask is dear: only when it changes things
+                row = constraint.allow(row)
+                token = sampler.pick(row, one.tokens, len(one.tokens))
+            constraint.accept(token)
         one.logprob += log_probability(row, token)
         if self.model.is_end(token):
             one.ended = True

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.engine.callgrammar import CallForm
 from agent.engine.llama import Model
 from agent.errors import RequestRejected
 
@@ -36,8 +37,11 @@ class ChatTemplate:
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = _now
         environment.filters["tojson"] = _to_json
+        source = model.chat_template() or CHATML
+        self.call_form: CallForm = "tagged" if "<function=" in source else "json"
+        """How the model was taught to write tool calls."""
         try:
-            self._template = environment.from_string(model.chat_template() or CHATML)
+            self._template = environment.from_string(source)
         except TemplateError as error:
             raise RequestRejected(f"the model's chat template is broken: {error}") from error
 
@@ -64,6 +68,11 @@ class ChatTemplate:
             ) from error
         pieces = text.split(_BREAK)
         return [t for piece in pieces for t in self._model.tokenize(piece, special=True)]
+
+    def opens_thinking(self, prompt: Sequence[int]) -> bool:
+        """Whether the answer begins inside a `<think>`."""
+        tail = b"".join(self._model.piece(t) for t in prompt[-8:])
+        return tail.rstrip().endswith(b"<think>")
 
     def _guard(self, value: Any) -> Any:
         """Break spelled-out control tokens anywhere inside a message."""

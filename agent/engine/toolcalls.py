@@ -7,9 +7,9 @@ from typing import Any
 
 from agent.types import ToolCall
 
-__all__ = ["OPEN", "split_tool_calls"]
+__all__ = ["CLOSE", "OPEN", "split_tool_calls"]
 
-OPEN = "<tool_call>"
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _BLOCK = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 _FUNCTION = re.compile(r"<function=([^>\n]+)>(.*?)</function>", re.DOTALL)
 _PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>", re.DOTALL)

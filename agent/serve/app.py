@@ -1,32 +1,33 @@
-"""The HTTP app of the worker: chat completions, models, health, tokenise."""
+"""The HTTP app of the worker: chat completions, models, health, tokens."""
 
 import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from agent.engine.callgrammar import after_open, forced
 from agent.engine.engine import Answer, Query, SelfTest
-from agent.engine.grammar import Grammar, schema_to_grammar
+from agent.engine.grammar import CallGrammar, Grammar, schema_to_grammar
 from agent.engine.sampling import Sampling
-from agent.engine.toolcalls import OPEN, split_tool_calls
-from agent.errors import Cancelled, ContextOverflow, PointsmanError, RequestRejected
+from agent.errors import ContextOverflow, PointsmanError, RequestRejected
 from agent.serve import openai
-from agent.serve.runner import Busy, Runner
-from agent.types import ToolCall
+from agent.serve.chat import ChatRequest, parse_request, parse_tokenize
+from agent.serve.parts import Field, PartStream, part
+from agent.serve.refusals import refusal
+from agent.serve.runner import Runner
+from agent.serve.streams import as_it_comes, body_of, event, unless_gone
 
 __all__ = ["Worker"]
-
-MAX_BODY = 32 * 2**20
-KEEP_ALIVE_S = 5.0
 
 
 class Worker:
@@ -42,8 +43,9 @@ class Worker:
                 Route("/v1/models", self.models),
                 Route("/health", self.health),
                 Route("/tokenize", self.tokenize, methods=["POST"]),
+                Route("/detokenize", self.detokenize, methods=["POST"]),
             ],
-            exception_handlers={PointsmanError: _on_error},
+            exception_handlers={PointsmanError: _on_error, HTTPException: _on_http_error},
         )
 
     def idle_s(self) -> float:
@@ -72,66 +74,86 @@ class Worker:
         one = {
             "id": self.model,
             "object": "model",
+            "created": 0,
             "owned_by": "local",
             "max_model_len": self.runner.engine.session.n_ctx,
         }
         return JSONResponse({"object": "list", "data": [one]})
 
     async def tokenize(self, request: Request) -> Response:
-        try:
-            raw = json.loads(await _body(request))
-            text = raw["content"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise RequestRejected('expected {"content": text}', billed="no") from error
-        if not isinstance(text, str):
-            raise RequestRejected("content must be text", billed="no")
+        """Tokens of a text, or of the prompt that messages and tools would make."""
+        asked = parse_tokenize(await body_of(request))
         self.last_used = time.monotonic()
-        tokens = await asyncio.to_thread(self.runner.engine.model.tokenize, text, special=False)
-        return JSONResponse({"tokens": tokens})
+        engine = self.runner.engine
+        if asked.content is not None:
+            text = asked.content
+            tokens = await asyncio.to_thread(engine.model.tokenize, text, special=False)
+        else:
+            chat = asked.as_chat()
+            tokens = await asyncio.to_thread(self._prompt, chat)
+        return JSONResponse(
+            {"tokens": tokens, "count": len(tokens), "max_model_len": engine.session.n_ctx}
+        )
+
+    async def detokenize(self, request: Request) -> Response:
+        model = self.runner.engine.model
+        try:
+            tokens = json.loads(await body_of(request))["tokens"]
+            pieces = [model.piece(t) for t in tokens if 0 <= t < model.n_vocab]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RequestRejected('expected {"tokens": [ids]}', billed="no") from error
+        if len(pieces) != len(tokens):
+            raise RequestRejected(f"token ids are 0 to {model.n_vocab - 1}", billed="no")
+        return JSONResponse({"content": b"".join(pieces).decode("utf-8", "replace")})
 
     async def chat(self, request: Request) -> Response:
-        asked = openai.parse_request(await _body(request))
-        query = await asyncio.to_thread(self._query, asked)
+        asked = parse_request(await body_of(request))
+        query, thinking = await asyncio.to_thread(self._query, asked)
         gone = threading.Event()
-        events: asyncio.Queue[str] = asyncio.Queue()
+        pieces: asyncio.Queue[str] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
         def on_text(text: str) -> None:
-            loop.call_soon_threadsafe(events.put_nowait, text)
+            loop.call_soon_threadsafe(pieces.put_nowait, text)
 
         future = asyncio.wrap_future(self.runner.submit(query, on_text, gone.is_set))
         # A stream that is cut off leaves the future unread.
         future.add_done_callback(lambda f: f.cancelled() or f.exception())
         if asked.stream:
-            body = self._stream(asked, future, events, gone)
+            body = self._stream(asked, thinking, future, pieces, gone)
             return StreamingResponse(body, media_type="text/event-stream")
         try:
-            answer = await _unless_gone(request, future)
+            answer = await unless_gone(request, future)
         finally:
             gone.set()
             self.last_used = time.monotonic()
         if answer is None:
             return Response(status_code=499)
-        texts = [split_tool_calls(c.text, asked.tools) for c in answer.choices]
-        return JSONResponse(openai.final_body(answer, texts, self.model))
+        parts = [part(c.text, tools=asked.offered(), thinking=thinking) for c in answer.choices]
+        reasoning = [self._count(p.reasoning) for p in parts]
+        return JSONResponse(openai.final_body(answer, parts, self.model, sum(reasoning)))
 
-    def _query(self, asked: openai.ChatRequest) -> Query:
-        """Render and check everything that can be refused before the answer starts."""
-        engine = self.runner.engine
-        prompt = engine.template.render(
-            asked.template_messages(),
-            tools=() if asked.tool_choice == "none" else asked.tools,
-            thinking=asked.chat_template_kwargs.enable_thinking,
+    def _prompt(self, asked: ChatRequest) -> list[int]:
+        return self.runner.engine.template.render(
+            asked.template_messages(), tools=asked.offered(), thinking=asked.thinking()
         )
+
+    def _count(self, text: str) -> int:
+        return len(self.runner.engine.model.tokenize(text, special=False)) if text else 0
+
+    def _query(self, asked: ChatRequest) -> tuple[Query, bool]:
+        """Render and check everything that can be refused before the answer starts; whether the
+        prompt ends inside a `<think>`."""
+        engine = self.runner.engine
+        prompt = self._prompt(asked)
         if len(prompt) >= engine.session.n_ctx:
             raise ContextOverflow(
                 f"the prompt has {len(prompt)} tokens, the context {engine.session.n_ctx}",
                 billed="no",
             )
-        grammar = _grammar_of(asked)
-        if grammar:
-            Grammar(engine.model, grammar).close()
-        return Query(
+        thinking = engine.template.opens_thinking(prompt)
+        grammar, call_grammar = self._grammars(asked, thinking)
+        query = Query(
             prompt=tuple(prompt),
             sampling=Sampling(
                 temperature=1.0 if asked.temperature is None else asked.temperature,
@@ -146,165 +168,120 @@ class Worker:
             n=asked.n,
             stop=asked.stops(),
             grammar=grammar,
+            call_grammar=call_grammar,
             copy_sources=asked.copy_sources(),
             scored=asked.logprobs,
         )
+        return query, thinking
+
+    def _grammars(self, asked: ChatRequest, thinking: bool) -> tuple[str | None, str | None]:
+        """Of the whole answer, and of the calls in a free one; both tried before it starts."""
+        model, form = self.runner.engine.model, self.runner.engine.template.call_form
+        choice, tools = asked.choice(), asked.offered()
+        grammar = _grammar_of(asked)
+        if choice not in ("none", "auto"):
+            grammar = forced(
+                tools,
+                form,
+                name=None if choice == "required" else choice,
+                several=choice == "required" and asked.parallel_tool_calls,
+                thinking=thinking,
+            )
+        if grammar:
+            Grammar(model, grammar).close()
+            return grammar, None
+        if not tools:
+            return None, None
+        calls = after_open(tools, form)
+        CallGrammar(model, calls).close()
+        return None, calls
 
     async def _stream(
         self,
-        asked: openai.ChatRequest,
+        asked: ChatRequest,
+        thinking: bool,
         future: "asyncio.Future[Answer]",
-        events: "asyncio.Queue[str]",
+        pieces: "asyncio.Queue[str]",
         gone: threading.Event,
     ) -> AsyncIterator[str]:
-        ident, held = openai.new_id(), _Held(bool(asked.tools))
-
-        def send(delta: dict[str, Any], finish: str | None = None, index: int = 0) -> str:
-            made = openai.chunk(ident, self.model, index=index, delta=delta, finish=finish)
-            return _event(made)
-
+        out = _Chunks(openai.new_id(), self.model)
+        parted = PartStream(tools=asked.offered(), thinking=thinking)
         try:
-            yield send({"role": "assistant", "content": ""})
-            async for text in _texts(future, events):
+            yield out.delta({"role": "assistant", "content": ""})
+            async for text in as_it_comes(future, pieces):
                 if text is None:
                     yield ": keep-alive\n\n"
-                elif ready := held.feed(text):
-                    yield send({"content": ready})
+                    continue
+                for field, ready in parted.feed(text):
+                    yield out.delta({field: ready})
             answer = future.result()
-            for index, choice in enumerate(answer.choices):
-                rest, calls = held.finish(choice.text, asked.tools, single=len(answer.choices) == 1)
-                if rest:
-                    yield send({"content": rest}, index=index)
-                if calls:
-                    yield send({"tool_calls": openai.calls_body(calls)}, index=index)
-                yield send({}, openai.finish_reason(answer.ends[index], calls), index)
-            yield _event(self._last(ident, asked, answer))
+            for chunk in self._ends(out, asked, answer, parted, thinking):
+                yield chunk
+            yield event(self._last(out.ident, asked, answer, thinking))
             yield "data: [DONE]\n\n"
         except PointsmanError as error:
-            yield _event(_error_body(error)[1])
+            yield event(refusal(error).body)
         finally:
             gone.set()
             self.last_used = time.monotonic()
 
-    def _last(self, ident: str, asked: openai.ChatRequest, answer: Answer) -> dict[str, Any]:
+    def _ends(
+        self, out: "_Chunks", asked: ChatRequest, answer: Answer, one: PartStream, thinking: bool
+    ) -> Iterator[str]:
+        """What is left of each choice. Of several nothing has been sent before."""
+        for index, choice in enumerate(answer.choices):
+            parted, ready = one, list[tuple[Field, str]]()
+            if len(answer.choices) > 1:
+                parted = PartStream(tools=asked.offered(), thinking=thinking)
+                ready = parted.feed(choice.text)
+            rest, calls = parted.finish()
+            for field, text in (*ready, *rest):
+                yield out.delta({field: text}, index=index)
+            if calls:
+                yield out.delta({"tool_calls": openai.calls_body(calls)}, index=index)
+            yield out.delta({}, openai.finish_reason(answer.ends[index], calls), index)
+
+    def _last(
+        self, ident: str, asked: ChatRequest, answer: Answer, thinking: bool
+    ) -> dict[str, Any]:
         """The chunk without choices that carries usage (if asked for) and our statistics."""
         made = openai.chunk(ident, self.model, delta={})
         made["choices"] = []
         if asked.stream_options.include_usage:
-            made["usage"] = openai.usage_of(answer)
+            thoughts = [part(c.text, tools=(), thinking=thinking).reasoning for c in answer.choices]
+            made["usage"] = openai.usage_of(answer, sum(map(self._count, thoughts)))
         made["pointsman"] = openai.extension_of(answer)
         return made
 
 
-class _Held:
-    """Holds text back from where a tool call may begin."""
+class _Chunks:
+    """The chunks of one stream."""
 
-    def __init__(self, tools: bool) -> None:
-        self._marker = OPEN if tools else ""
-        self._text = ""
-        self._sent = 0
+    def __init__(self, ident: str, model: str) -> None:
+        self.ident, self._model = ident, model
 
-    def feed(self, text: str) -> str:
-        self._text += text
-        end = len(self._text)
-        if self._marker:
-            at = self._text.find(self._marker)
-            if at >= 0:
-                end = at
-            else:
-                sizes = range(min(len(self._marker), end), 0, -1)
-                keep = next((n for n in sizes if self._text.endswith(self._marker[:n])), 0)
-                end -= keep
-        ready, self._sent = self._text[self._sent : end], max(end, self._sent)
-        return ready
-
-    def finish(
-        self, text: str, tools: Sequence[Any], *, single: bool
-    ) -> tuple[str, tuple[ToolCall, ...]]:
-        """What is still to be sent of a choice's whole text, and its calls."""
-        content, calls = split_tool_calls(text, tools) if self._marker else (text, ())
-        if not single:
-            return content, calls
-        return ("" if calls else text[self._sent :]), calls
+    def delta(self, delta: dict[str, Any], finish: str | None = None, index: int = 0) -> str:
+        return event(openai.chunk(self.ident, self._model, index=index, delta=delta, finish=finish))
 
 
-async def _texts(
-    future: "asyncio.Future[Answer]", events: "asyncio.Queue[str]"
-) -> AsyncIterator[str | None]:
-    """Text as it comes; None when it is time for a sign of life. Ends when the answer is there."""
-    while True:
-        waiter = asyncio.ensure_future(events.get())
-        both: set[asyncio.Future[Any]] = {waiter, future}
-        try:
-            await asyncio.wait(both, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
-            if waiter.done():
-                yield waiter.result()
-            elif not future.done():
-                yield None
-            else:
-                break
-        finally:
-            waiter.cancel()
-    while not events.empty():
-        yield events.get_nowait()
-
-
-async def _unless_gone(request: Request, future: "asyncio.Future[Answer]") -> Answer | None:
-    """The answer; None when the client hung up first."""
-
-    async def hung_up() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    watcher = asyncio.ensure_future(hung_up())
-    both: set[asyncio.Future[Any]] = {watcher, future}
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        return future.result() if future.done() else None
-    finally:
-        watcher.cancel()
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY:
-            raise RequestRejected(f"the request is larger than {MAX_BODY} bytes", billed="no")
-    return body
-
-
-def _grammar_of(asked: openai.ChatRequest) -> str | None:
-    wanted = asked.response_format
-    own = asked.pointsman.grammar if asked.pointsman else None
-    if wanted is None or wanted.type == "text":
+def _grammar_of(asked: ChatRequest) -> str | None:
+    own, schema = asked.pointsman.grammar if asked.pointsman else None, asked.answer_schema()
+    if schema is None:
         return own
     if own:
         raise RequestRejected("grammar and response_format exclude each other", billed="no")
-    schema = wanted.json_schema.schema_ if wanted.json_schema else {"type": "object"}
-    return schema_to_grammar(json.dumps(schema))
-
-
-def _event(body: dict[str, Any]) -> str:
-    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
-
-
-_STATUS: tuple[tuple[type[PointsmanError], int, str, str], ...] = (
-    (ContextOverflow, 400, "invalid_request_error", "context_length_exceeded"),
-    (RequestRejected, 400, "invalid_request_error", "invalid_request"),
-    (Busy, 503, "overloaded_error", "queue_full"),
-    (Cancelled, 499, "cancelled", "cancelled"),
-    (PointsmanError, 500, "engine_error", "engine_error"),
-)
-
-
-def _error_body(error: PointsmanError) -> tuple[int, dict[str, Any]]:
-    status, kind, code = next(row[1:] for row in _STATUS if isinstance(error, row[0]))
-    return status, {"error": {"message": str(error), "type": kind, "code": code}}
+    return schema_to_grammar(schema)
 
 
 async def _on_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, PointsmanError)
-    status, body = _error_body(error)
-    headers = {"retry-after": "1"} if status == 503 else None
-    return JSONResponse(body, status_code=status, headers=headers)
+    told = refusal(error)
+    return JSONResponse(told.body, status_code=told.status, headers=dict(told.headers))
+
+
+async def _on_http_error(_: Request, error: Exception) -> Response:
+    """An unknown path or method."""
+    assert isinstance(error, HTTPException)
+    kind = "invalid_request_error"
+    body = {"error": {"message": error.detail, "type": kind, "param": None, "code": "not_found"}}
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers)

@@ -7,13 +7,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from agent.engine.engine import Answer, Engine, Query
-from agent.errors import PointsmanError
+from agent.serve.refusals import Busy
 
-__all__ = ["Busy", "Runner"]
-
-
-class Busy(PointsmanError):
-    """Too many requests are waiting."""
+__all__ = ["Runner"]
 
 
 class Runner:
