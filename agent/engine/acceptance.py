@@ -4,6 +4,7 @@ Position j counts only when all drafts before it were accepted: a rejected draft
 have come after it, and a wholly accepted run says nothing about the position beyond its end.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from agent.engine.segments import Segment
@@ -25,9 +26,9 @@ _MTP: dict[Segment, tuple[float, float]] = {
 others. Published for Qwen heads: code 0.79 to
 0.91, tool calls 0.87 to 0.92, prose 0.39 to 0.60; unverified here for want of such weights."""
 
-_COPY = (0.55, 0.80, 0.92, 0.97)
-_COPY_SEARCH = (0.85, 0.95, 0.98, 0.99)
-_COPY_PROSE = (0.30, 0.60, 0.85, 0.95)
+_COPY = (0.50, 0.70, 0.85, 0.92, 0.97, 0.98)
+_COPY_SEARCH = (0.70, 0.85, 0.95, 0.98, 0.99, 0.99)
+_COPY_PROSE = (0.10, 0.30, 0.60, 0.85, 0.95, 0.97)
 """Chance that a copied token is right, by how many before it agree (see _STARTS). A search
 body repeats its file verbatim; in prose three words in common mean little."""
 _COPY_BY: dict[Segment, tuple[float, ...]] = {
@@ -103,11 +104,11 @@ class CopyMeter:
         return expected + chance * last / (1 - last)
 
 
-_STARTS = (0, 6, 10, 22)
-"""A place found by three tokens, by six, or by as many more as came true since."""
+_STARTS = (0, 3, 6, 10, 22, 40)
+"""A place near the last one found by two tokens, one found by three, by six, or by as many more
+as came true since."""
+_BUCKETS = tuple(bisect_right(_STARTS, n) - 1 for n in range(_STARTS[-1] + 1))
 
 
 def _bucket(matched: int) -> int:
-    if matched < 10:
-        return 1 if matched >= 6 else 0
-    return 2 if matched < 22 else 3
+    return _BUCKETS[min(matched, _STARTS[-1])]

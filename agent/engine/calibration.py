@@ -6,69 +6,119 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.engine.costs import Costs
+from agent.engine.costs import WIDE, Costs
 from agent.engine.sessions import Session
+from agent.engine.target import ROLLBACK
 
 __all__ = ["calibrate", "load_costs", "store_costs"]
 
 _ROUNDS = 5
 _CONTEXT = 32
 """Tokens decoded before each measurement: short, as attention is a small part of a step."""
+_LARGE_S = 0.02
+"""Plain step from which each point is measured once: there is no new graph to be seen there."""
+_LARGE_STEPS = 60
+"""Plain steps that such a round takes."""
 
 
-def calibrate(session: Session, *, budget_s: float = 1.0) -> Costs | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """Seconds of each thing, in one round."""
+
+    switch: float
+    passes: tuple[float, ...]
+    wide: tuple[float, ...]
+    first: float
+    row: float
+    save: float
+
+
+def calibrate(session: Session, *, budget_s: float = 2.0) -> Costs | None:
     """Measure the cost curve; empties the session. None where one round takes too long.
 
     Each point is the median over up to five rounds of its ratio to the round's own plain pass:
     the best of each would compare a lucky plain pass with a lucky whole step, and an MTP step has
     more that must go well.
     """
-    clock = session.clock
     deadline = time.monotonic() + budget_s
-    rounds: list[list[float]] = []
+    rounds: list[_Round] = []
     while len(rounds) < _ROUNDS:
-        found = _round(session, clock, deadline)
-        if not found:
+        found = _round(session, deadline)
+        if found is None:
             break
         rounds.append(found)
     session.reset()
     if not rounds:
         return None
-    scaled = [[point / found[1] for point in found] for found in rounds]
-    switch, *passes, first, row = [
-        round(statistics.median(column), 3) for column in zip(*scaled, strict=True)
-    ]
+
+    def middle(values: Callable[[_Round], Sequence[float]]) -> tuple[float, ...]:
+        scaled = [[v / r.passes[0] for v in values(r)] for r in rounds]
+        return tuple(round(statistics.median(column), 3) for column in zip(*scaled, strict=True))
+
+    switch, first, row, save = middle(lambda r: (r.switch, r.first, r.row, r.save))
     return Costs(
-        verify=(0.0, *(max(t, 1.0) for t in passes)),
+        verify=(0.0, *(max(t, 1.0) for t in middle(lambda r: r.passes))),
+        wide=middle(lambda r: r.wide),
         mtp_row=row,
         mtp_first=first,
         switch=switch,
-        plain_s=statistics.median(found[1] for found in rounds),
+        plain_s=statistics.median(r.passes[0] for r in rounds),
+        window=session.target.rollback,
+        save=save,
     )
 
 
-def _round(session: Session, clock: Callable[[], float], deadline: float) -> list[float]:
-    """Seconds of a change of width, of a pass of 1, 2, … tokens, then of a first and of a further
-    MTP draft; empty past the deadline."""
+def _round(session: Session, deadline: float) -> _Round | None:
+    """One measurement of everything; None past the deadline."""
     session.begin(list(range(_CONTEXT)), fresh=True)
-    taken, changes = [], []
-    for n in range(1, session.target.rollback + 2):
-        # A pass of another width than the last pays for a new graph: the others count.
-        spent = []
-        for _ in range(8 if n == 1 else 4):
-            started = clock()
-            session.target.decode([1] * n, lambda *_: None)
-            spent.append(clock() - started)
-        taken.append(statistics.median(spent[1:]))
-        changes.append(spent[0] - taken[-1])
+    plain, change = _pass(session, 1, 8)
+    large = plain > _LARGE_S
+    if large and time.monotonic() + _LARGE_STEPS * plain > deadline:
+        return None
+    passes, changes = [plain], [change]
+    for n in (*range(2, ROLLBACK + 2), *(w for w in WIDE if w <= session.target.longest + 1)):
+        taken, change = _pass(session, n, 1 if large else 4)
+        passes.append(taken)
+        changes.append(change)
         if time.monotonic() > deadline:
-            return []
-    switch = max(statistics.median(changes), 0.0)
-    return [switch, *taken, *_mtp(session, clock, taken[1])]
+            return None
+        if n > ROLLBACK:  # keep the context short
+            session.begin(list(range(_CONTEXT)), fresh=True)
+    first, row = _mtp(session, session.clock, passes[1])
+    return _Round(
+        switch=0.0 if large else max(statistics.median(changes), 0.0),
+        passes=tuple(passes[: ROLLBACK + 1]),
+        wide=tuple(passes[ROLLBACK + 1 :]),
+        first=first,
+        row=row,
+        save=_saving(session),
+    )
+
+
+def _pass(session: Session, n: int, times: int) -> tuple[float, float]:
+    """Seconds of a pass of n tokens, and what the first one took beyond that: a pass of another
+    width than the last pays for a new graph."""
+    spent = []
+    for _ in range(times):
+        started = session.clock()
+        session.target.decode([1] * n, lambda *_: None)
+        spent.append(session.clock() - started)
+    usual = statistics.median(spent[1:] or spent)
+    return usual, spent[0] - usual
+
+
+def _saving(session: Session) -> float:
+    """Seconds to remember the recurrent state."""
+    if not session.model.is_hybrid:
+        return 0.0
+    session.target.context.set_checkpoint()  # the first allocates
+    started = session.clock()
+    session.target.context.set_checkpoint()
+    return session.clock() - started
 
 
 def _mtp(session: Session, clock: Callable[[], float], pass_of_two: float) -> tuple[float, float]:
@@ -102,7 +152,7 @@ def _mtp(session: Session, clock: Callable[[], float], pass_of_two: float) -> tu
 def _key(model: Path, threads: int) -> str:
     facts = model.stat()
     cpu = f"{platform.machine()}-{platform.processor()}-{os.cpu_count()}"
-    text = f"{model.name}:{facts.st_size}:{facts.st_mtime_ns}:{threads}:{cpu}:2"
+    text = f"{model.name}:{facts.st_size}:{facts.st_mtime_ns}:{threads}:{cpu}:3"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -117,6 +167,9 @@ def load_costs(folder: Path, model: Path, threads: int) -> Costs | None:
             mtp_first=float(raw["mtp_first"]),
             switch=float(raw["switch"]),
             plain_s=float(raw["plain_s"]),
+            wide=tuple(float(v) for v in raw["wide"]),
+            window=int(raw["window"]),
+            save=float(raw["save"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -18,6 +18,9 @@ from agent.types import StepKind
 
 __all__ = ["Chained", "Decision", "Routed"]
 
+_FULLS = 2
+"""Copied runs accepted whole before one may be longer than what is taken back for nothing."""
+
 
 class Chained(Protocol):
     """An MTP drafter."""
@@ -84,6 +87,8 @@ class Routed:
         self._watch = Watch(costs, pace if clock else None)
         self._width = 1
         self._at = 0
+        self._fulls = 0
+        """Copied runs accepted whole since the last that was not."""
         self._step = _Step()
         self._started = 0.0
         self._active = self._mtp is not None or self._copy is not None
@@ -114,6 +119,8 @@ class Routed:
         step, spent = self._step, self._clock() - self._started if self._at else 0.0
         if step.of_mtp:
             self._meter()[0].record(step.of_mtp, min(accepted, step.of_mtp))
+        if len(step.drafts) > step.of_mtp:
+            self._fulls = self._fulls + 1 if accepted == len(step.drafts) else 0
         if self._copy is not None:
             self._score(self._copy, committed)
         if self._segments is not None:
@@ -150,9 +157,13 @@ class Routed:
         if copy is None or not copy.available or not self._watch.open("copy"):
             return 0, 0.0
         meter = self._meter()[1]
-        rates = meter.rates(copy.matched, room)
+        rates = meter.rates(copy.matched, self._reach(room))
         k, gain = self._costs.best("copy", rates, width=self._width, reach=meter.reach(rates))
         return max(k, min(self.choice.least, room)), gain / self._watch.handicap("copy")
+
+    def _reach(self, room: int) -> int:
+        """Longest copied run: past the window only where whole runs came true."""
+        return room if self._fulls >= _FULLS else min(room, self._costs.window)
 
     def _mtp_offer(self, room: int) -> tuple[int, float]:
         if self._mtp is None:
@@ -174,7 +185,7 @@ class Routed:
     def _use_mtp(self, token: int, k: int, gain: float, room: int) -> None:
         """Draft by MTP; where its first token is the copied one too, go on by copying."""
         assert self._mtp is not None
-        copied = self._copy.draft(token, room) if self._copy is not None else ()
+        copied = self._copy.draft(token, self._reach(room)) if self._copy is not None else ()
         drafts = tuple(self._mtp.draft(token, k, copied))
         if not drafts:
             return

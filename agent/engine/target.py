@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ROLLBACK", "Observer", "Target"]
+__all__ = ["LONGEST", "ROLLBACK", "Observer", "Target"]
 
 ROLLBACK = 8
-"""Longest draft a hybrid model can take back: each step of it costs one recurrent state."""
+"""Longest draft a hybrid model takes back at once: each token of it costs one recurrent state."""
+LONGEST = 32
+"""Longest draft at all: beyond ROLLBACK the recurrent state is saved before, and to take tokens
+back it is restored and those that stay are decoded again."""
 
 Observer = Callable[[Sequence[int], "NDArray[np.float32] | None"], None]
 """Is told every run of tokens decoded and their hidden rows [n, width] (None without MTP)."""
@@ -30,29 +33,37 @@ class Target:
         threads: int | None = None,
         n_batch: int = 512,
         rollback: int = ROLLBACK,
+        longest: int = LONGEST,
     ) -> None:
-        n_batch = max(n_batch, rollback + 2)
+        """`rollback`, `longest`: of one draft; see ROLLBACK and LONGEST."""
+        longest = max(rollback, longest)
+        n_batch = max(n_batch, longest + 2)
         self.model = model
-        self.rollback = rollback
         self.context = Context(
             model,
             ContextOptions(
                 n_ctx=n_ctx,
                 n_batch=n_batch,
                 rollback=rollback if model.is_hybrid else 0,
-                outputs=rollback + 1,
+                outputs=longest + 1,
                 threads=threads,
                 kv_type=model.weights.kv_type,
             ),
         )
         self.n_ctx = self.context.n_ctx
+        self.longest = longest
+        """Most tokens that can be taken back after a pass."""
+        self.rollback = rollback if model.is_hybrid else longest
+        """Most that are taken back without decoding others again."""
         self.tokens: list[int] = []
         self._batch = Batch(n_batch)
         self._last = 0
         """Tokens in the last decode: a hybrid model can be rewound within it only."""
-        self._checkpoints = model.is_hybrid and rollback > 0 and not self.context.rollback
-        """No snapshots in this architecture: remember the state before a draft, and to take tokens
-        back, restore it and decode those that stay once more."""
+        self._snapshots = self.context.rollback if model.is_hybrid else self.n_ctx
+        """Tokens taken back by forgetting them; 0 in architectures without snapshots (qwen3next).
+        For more the state is remembered before the pass."""
+        self._saved = False
+        """The state before the last decode is remembered."""
         self._hidden = model.has_mtp
         if self._hidden:
             self.context.enable_hidden_rows()
@@ -82,9 +93,11 @@ class Target:
     def decode(self, tokens: Sequence[int], observe: Observer) -> "NDArray[np.float32]":
         """Append `tokens` in one pass; a row of logits for each, valid until the next decode."""
         self._check_room(len(tokens))
-        if self._checkpoints and len(tokens) > 1:
+        saved = len(tokens) - 1 > self._snapshots
+        if saved:
             self.context.set_checkpoint()
         self._decode(tokens, "all", observe)
+        self._saved = saved
         return self.context.logits()
 
     def _decode(self, tokens: Sequence[int], outputs: str, observe: Observer) -> None:
@@ -92,7 +105,7 @@ class Target:
         self._batch.set(tokens, len(self.tokens), outputs="all" if outputs == "all" else "last")
         self.context.decode(self._batch)
         self.tokens.extend(tokens)
-        self._last = n
+        self._last, self._saved = n, False
         observe(tokens, self.context.hidden(n) if self._hidden else None)
 
     def take_back(self, n: int) -> bool:
@@ -105,9 +118,11 @@ class Target:
             return True
         if n > len(self.tokens):
             return False
-        if self.model.is_hybrid and n > min(self.rollback, self._last - 1):
+        if self.model.is_hybrid and n > min(self.longest, self._last - 1):
             return False
-        if self._checkpoints:
+        if n > self._snapshots:
+            if not self._saved:
+                return False
             self._again(self._last - n)
         elif not self.context.remove(len(self.tokens) - n):
             return False

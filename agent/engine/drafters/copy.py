@@ -14,6 +14,9 @@ __all__ = ["CopyDrafter"]
 
 _LONG, _SHORT = 6, 3
 """Lengths of the n-grams looked up, the longer first: it is right more often."""
+_NEAR, _BEHIND, _AHEAD = 2, 4, 96
+"""After an edit copying goes on close to where it stopped: two tokens in common are enough within
+so many tokens around that place."""
 
 
 class CopyDrafter:
@@ -24,6 +27,8 @@ class CopyDrafter:
         self._index: tuple[dict[tuple[int, ...], int], ...] = ({}, {})
         self._cursor: int | None = None
         """Where the next committed token is expected, while it keeps coming true."""
+        self._left = 0
+        """Where copying stopped last; 0: nowhere."""
         self.matched = 0
         """How many tokens before the cursor agree with the output, as far as is known."""
         self._extend(prompt)
@@ -41,6 +46,7 @@ class CopyDrafter:
                 self._cursor = at + 1
                 self.matched += 1
             else:
+                self._left = at if at is not None and self.matched >= _LONG else self._left
                 self._cursor, self.matched = None, 0
             self._context = [*self._context[1 - _LONG :], token]
             if self._cursor is None:
@@ -89,6 +95,18 @@ class CopyDrafter:
                 if at is not None and at < len(self._text):
                     self.matched = n
                     return at
+        return self._near()
+
+    def _near(self) -> int | None:
+        """The nearest place that goes on like the output, around where copying stopped."""
+        first, last = max(self._left - _BEHIND, 0), min(self._left + _AHEAD, len(self._text) - 1)
+        wanted = self._context[-_NEAR:]
+        if not self._left or len(wanted) < _NEAR:
+            return None
+        for at in range(first, last - _NEAR + 1):
+            if self._text[at : at + _NEAR] == wanted:
+                self.matched = _NEAR
+                return at + _NEAR
         return None
 
     def _extend(self, tokens: Sequence[int]) -> None:

@@ -38,7 +38,7 @@ class MtpDrafter:
         )
         self._context.enable_hidden_rows()
         self._batch = Batch(options.n_batch, model.n_embd)
-        self._keep = target.rollback + 1
+        self._keep = target.longest + 1
         self._carry = np.zeros(model.n_embd, dtype=np.float32)
         """Hidden row of the last token observed."""
         self._rows = 0
