@@ -26,7 +26,18 @@ from evals.datasets.trees import both_trees
 from tools.errors import PointsmanError
 from tools.types import FileChange, Patch, Sandbox, TestRun
 
-__all__ = ["LOCK", "Record", "Rejected", "build", "locked", "prove", "write_lock"]
+__all__ = [
+    "LOCK",
+    "Record",
+    "Rejected",
+    "baseline",
+    "build",
+    "draft",
+    "locked",
+    "prove",
+    "run_suite",
+    "write_lock",
+]
 
 LOCK = "lock.json"
 """Beside the recipes: what the runs said when they were recorded."""
@@ -143,11 +154,34 @@ def _told(
     paths: tuple[str, ...],
 ) -> Instance:
     """By the record where it fits; by running before and after where it does not."""
-    draft = Instance(
+    told = draft(recipe, _diff(tree, clean, paths))
+    base = baseline(recipe, told, clean, sandbox)
+    good = base.good
+    if record is not None and _fits(record, good):
+        red = tuple(sorted(record.fail_to_pass))
+        instance = _split(told, red, good)
+        return instance if recipe.tests_visible else _hidden(instance, tree, place)
+    before = run_suite(told, tree, sandbox)
+    red = tuple(sorted(good - set(before.passing)))
+    if not red:
+        raise Rejected(f"{recipe.instance_id}: no test notices the bug")
+    instance = _split(told, red, good)
+    if not recipe.tests_visible:
+        instance = _hidden(instance, tree, place)
+        left = run_suite(instance, place / "hidden", sandbox)
+        if extra := set(left.failing) - base.failing:
+            raise Rejected(f"{recipe.instance_id}: {sorted(extra)[0]} gives the bug away")
+    _example(instance, clean, tree, sandbox)
+    return instance
+
+
+def draft(recipe: Recipe, patch: str) -> Instance:
+    """An instance that tests can be run by, but whose failing tests are not known yet."""
+    return Instance(
         instance_id=recipe.instance_id,
         repo=recipe.package.name,
         base_commit=recipe.commit.base if recipe.commit else "",
-        patch=_diff(tree, clean, paths),
+        patch=patch,
         test_patch="",
         problem_statement=recipe.problem_statement,
         FAIL_TO_PASS=("?",),
@@ -159,25 +193,6 @@ def _told(
         stratum=recipe.stratum,
         origin=recipe.origin,
     )
-    baseline = _baseline(recipe, draft, clean, sandbox)
-    good = baseline.good
-    if record is not None and _fits(record, good):
-        red = tuple(sorted(record.fail_to_pass))
-        instance = _split(draft, red, good)
-        return instance if recipe.tests_visible else _hidden(instance, tree, place)
-    before = _run(draft, tree, sandbox)
-    red = tuple(sorted(good - set(before.passing)))
-    if not red:
-        raise Rejected(f"{recipe.instance_id}: no test notices the bug")
-    instance = _split(draft, red, good)
-    if recipe.tests_visible:
-        return instance
-    instance = _hidden(instance, tree, place)
-    left = _run(instance, place / "hidden", sandbox)
-    if extra := set(left.failing) - baseline.failing:
-        raise Rejected(f"{recipe.instance_id}: {sorted(extra)[0]} gives the bug away")
-    _example(instance, clean, tree, sandbox)
-    return instance
 
 
 def _fits(record: Record, good: frozenset[str]) -> bool:
@@ -185,8 +200,8 @@ def _fits(record: Record, good: frozenset[str]) -> bool:
     return record.python == PYTHON and red <= good and len(good - red) == record.pass_to_pass
 
 
-def _split(draft: Instance, red: tuple[str, ...], good: frozenset[str]) -> Instance:
-    return replace(draft, FAIL_TO_PASS=red, PASS_TO_PASS=tuple(sorted(good - set(red))))
+def _split(told: Instance, red: tuple[str, ...], good: frozenset[str]) -> Instance:
+    return replace(told, FAIL_TO_PASS=red, PASS_TO_PASS=tuple(sorted(good - set(red))))
 
 
 def _hidden(instance: Instance, tree: Path, place: Path) -> Instance:
@@ -198,15 +213,15 @@ def _hidden(instance: Instance, tree: Path, place: Path) -> Instance:
     return replace(instance, hidden_tests=instance.FAIL_TO_PASS, test_patch=patch)
 
 
-def _baseline(recipe: Recipe, draft: Instance, clean: Path, sandbox: Sandbox) -> Baseline:
+def baseline(recipe: Recipe, told: Instance, clean: Path, sandbox: Sandbox) -> Baseline:
     """From the cache: all recipes of a release share it."""
-    told = [FORMAT, PYTHON, asdict(recipe.package), recipe.before and asdict(recipe.before)]
-    told += [recipe.commit and recipe.commit.fix]
-    path = cache_root() / "baselines" / f"{recipe.package.name}-{_digest(told)}.json"
+    key = [FORMAT, PYTHON, asdict(recipe.package), recipe.before and asdict(recipe.before)]
+    key += [recipe.commit and recipe.commit.fix]
+    path = cache_root() / "baselines" / f"{recipe.package.name}-{_digest(key)}.json"
     if path.is_file():
         row = json.loads(path.read_text("utf-8"))
         return Baseline(good=frozenset(row["good"]), failing=frozenset(row["failing"]))
-    first, second = (_run(draft, clean, sandbox) for _ in range(2))
+    first, second = (run_suite(told, clean, sandbox) for _ in range(2))
     found = Baseline(good=frozenset(_stable(first, second)), failing=frozenset(first.failing))
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(f".{os.getpid()}")
@@ -245,10 +260,13 @@ def _stable(first: TestRun, second: TestRun) -> set[str]:
     return {i for i in both if i.split("[", 1)[0] not in moving}
 
 
-def _run(instance: Instance, root: Path, sandbox: Sandbox) -> TestRun:
+def run_suite(
+    instance: Instance, root: Path, sandbox: Sandbox, *, timeout_s: float = 300.0
+) -> TestRun:
+    """The instance's tests in a tree. Raises Rejected where they cannot be run."""
     from evals.grading import run_tests
 
-    run = run_tests(instance, root, sandbox)
+    run = run_tests(instance, root, sandbox, timeout_s=timeout_s)
     if run.status == "collection_error" and run.cases:
         return run  # a bug may keep some modules from being imported
     if run.status not in ("passed", "failed"):

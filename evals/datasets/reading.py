@@ -97,7 +97,7 @@ def _recipe(row: Table, package: Package, stratum: Stratum, where: str, **made: 
         stratum=stratum,
         tests_visible=row["tests_visible"],
         problem_statement=_text(row, "problem_statement", where).strip(),
-        origin=_text(row, "origin", where) if stratum == "mined" else "",
+        origin=_text(row, "origin", where) if "origin" in row or stratum == "mined" else "",
         **made,
     )
 
