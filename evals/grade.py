@@ -4,6 +4,9 @@
 - A test of PASS_TO_PASS may also be SKIPPED.
 - Resolved: all of both pass.
 - Ids of rows may be cut at the first blank, as the official log parser cuts them.
+- An unexpected pass (XPASS) is a status the official parser does not read: as good as missing.
+
+`evals/harness.py` writes what the official package needs to come to the same grades.
 """
 
 import json
@@ -13,26 +16,39 @@ from pathlib import PurePosixPath
 
 from tools.types import TestCase
 
-__all__ = ["CONFIG_FILES", "Grade", "grade", "is_test_file", "prediction_row", "statuses"]
+__all__ = [
+    "CONFIG_FILES",
+    "Grade",
+    "cut_ids",
+    "grade",
+    "is_test_file",
+    "prediction_row",
+    "shadows_runner",
+    "statuses",
+]
 
 STATUS = {
     "passed": "PASSED",
-    "xpassed": "PASSED",
+    "xpassed": "XPASS",
     "xfailed": "XFAIL",
     "skipped": "SKIPPED",
     "failed": "FAILED",
     "error": "ERROR",
     "timeout": "FAILED",
 }
-WORST = ("ERROR", "FAILED", "SKIPPED", "XFAIL", "PASSED")
+WORST = ("ERROR", "FAILED", "XPASS", "SKIPPED", "XFAIL", "PASSED")
 FIXED = ("PASSED", "XFAIL")
 KEPT = ("PASSED", "XFAIL", "SKIPPED")
 
 CONFIG_FILES = frozenset(
     "pytest.ini .pytest.ini pytest.toml .pytest.toml tox.ini setup.cfg pyproject.toml noxfile.py "
-    "sitecustomize.py usercustomize.py".split()
+    "sitecustomize.py usercustomize.py entry_points.txt .coveragerc".split()
 )
 """They decide how tests are run, or run before them."""
+SHADOWED = frozenset("pytest _pytest pluggy iniconfig unittest coverage".split())
+"""Modules of a test runner."""
+INSTALLED = (".egg-info", ".dist-info")
+"""Where a distribution's entry points are declared: pytest loads plugins by them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +74,10 @@ def grade(
     fail_to_pass: Iterable[str], pass_to_pass: Iterable[str], found: Mapping[str, str]
 ) -> Grade:
     """Sort the ids of both lists by what was found for them."""
-    cut = _cut(found)
+    cut = cut_ids(found)
 
     def status(test_id: str) -> str:
-        return found.get(test_id) or cut.get(test_id.split(" ", 1)[0], "MISSING")
+        return found.get(test_id) or cut.get(test_id, "MISSING")
 
     first, second = tuple(fail_to_pass), tuple(pass_to_pass)
     return Grade(
@@ -72,7 +88,7 @@ def grade(
     )
 
 
-def _cut(found: Mapping[str, str]) -> dict[str, str]:
+def cut_ids(found: Mapping[str, str]) -> dict[str, str]:
     """By id up to the first blank; where several share one, the worst counts."""
     cut: dict[str, str] = {}
     for test_id, word in found.items():
@@ -90,10 +106,17 @@ def is_test_file(path: str, named: Iterable[str] = ()) -> bool:
         return True
     if name.endswith(".pth") or any(part in ("tests", "test", "testing") for part in pure.parts):
         return True
+    if any(part.endswith(INSTALLED) for part in pure.parts):
+        return True
     stem = pure.stem
     return pure.suffix == ".py" and (
         stem.startswith("test_") or stem.endswith("_test") or stem in ("test", "tests")
     )
+
+
+def shadows_runner(path: str) -> bool:
+    """Whether a new file there would be imported in place of a test runner's module."""
+    return any(part.partition(".")[0] in SHADOWED for part in PurePosixPath(path).parts[:2])
 
 
 def prediction_row(instance_id: str, model: str, patch: str) -> str:

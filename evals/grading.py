@@ -6,14 +6,15 @@ fail run along: where they pass, the patch has tampered with the runner.
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from evals.checkout import grading_tree
 from evals.datasets.instance import Instance
 from evals.datasets.sources import environment
-from evals.grade import Grade, grade, is_test_file, statuses
+from evals.grade import Grade, grade, is_test_file, shadows_runner, statuses
+from evals.harness import errored_log, log_of
 from tools.errors import EditError, PointsmanError
 from tools.types import FileChange, Patch, Sandbox, TestRun
 
@@ -46,6 +47,8 @@ class Graded:
     grade: Grade | None = None
     left_out: tuple[str, ...] = ()
     """Files of the patch that are tests or configure them."""
+    log: str = ""
+    """Of the test run, in the official harness's form."""
 
 
 def grade_patch(instance: Instance, patch: str, place: Path, sandbox: Sandbox) -> Graded:
@@ -58,28 +61,36 @@ def grade_patch(instance: Instance, patch: str, place: Path, sandbox: Sandbox) -
     try:
         left_out = _apply(root, patch, instance.test_files)
     except PointsmanError as error:
-        return Graded(status="unresolved", reason=f"the patch does not apply: {error}")
+        why = f"the patch does not apply: {error}"
+        return Graded(status="unresolved", reason=why, log=errored_log(why))
     nonce = f"x{secrets.token_hex(8)}"
     run = run_tests(instance, root, sandbox, canary=nonce)
+    found = statuses(run.cases)
     if not _gradable(run):
-        return _whose_fault(instance, run, place / "control", sandbox)
-    if _tampered(run, nonce):
+        graded = _whose_fault(instance, run, place / "control", sandbox)
+    elif _tampered(run, nonce):
         why = "tests that must fail did not: the patch tampers with the runner"
-        return Graded(status="unresolved", reason=why, left_out=left_out)
-    result = grade(instance.FAIL_TO_PASS, instance.PASS_TO_PASS, statuses(run.cases))
-    return Graded(
-        status="resolved" if result.resolved else "unresolved",
-        reason="" if result.resolved else _why(result),
-        grade=result,
-        left_out=left_out,
-    )
+        graded = Graded(status="unresolved", reason=why, log=errored_log(why, run.output))
+    else:
+        graded = _judged(grade(instance.FAIL_TO_PASS, instance.PASS_TO_PASS, found))
+        graded = replace(graded, log=log_of(found, run.exit_code, run.output))
+    return replace(graded, left_out=left_out)
+
+
+def _judged(found: Grade) -> Graded:
+    status: Literal["resolved", "unresolved"] = "resolved" if found.resolved else "unresolved"
+    return Graded(status=status, reason=_why(found), grade=found)
 
 
 def without_tests(patch: Patch, named: Iterable[str] = ()) -> tuple[Patch, tuple[str, ...]]:
     """The patch without its changes to tests, and the paths left out."""
-    kept = tuple(c for c in patch.changes if not is_test_file(c.path, named))
-    left_out = tuple(c.path for c in patch.changes if is_test_file(c.path, named))
-    return Patch(changes=kept), left_out
+    doomed = {
+        c.path
+        for c in patch.changes
+        if is_test_file(c.path, named) or (c.before is None and shadows_runner(c.path))
+    }
+    kept = tuple(c for c in patch.changes if c.path not in doomed)
+    return Patch(changes=kept), tuple(c.path for c in patch.changes if c.path in doomed)
 
 
 def run_tests(
@@ -138,7 +149,8 @@ def _write(root: Path, change: FileChange) -> None:
 
 
 def _gradable(run: TestRun) -> bool:
-    return run.status in ("passed", "failed")
+    """A command that fails while no test does is not described by what its tests say."""
+    return run.status == "passed" or (run.status == "failed" and bool(run.failing))
 
 
 def _whose_fault(instance: Instance, run: TestRun, control: Path, sandbox: Sandbox) -> Graded:
@@ -146,10 +158,11 @@ def _whose_fault(instance: Instance, run: TestRun, control: Path, sandbox: Sandb
     grading_tree(instance, control)
     without = run_tests(instance, control, sandbox)
     last = run.output.strip().splitlines()[-1:] or [f"exit code {run.exit_code}"]
+    why = f"the tests cannot be run ({run.status}): {last[0][:200]}"
     if _gradable(without):
-        why = f"with the patch the tests cannot be run ({run.status}): {last[0][:200]}"
-        return Graded(status="unresolved", reason=why)
-    return Graded(status="infra", reason=f"the tests cannot be run ({run.status}): {last[0][:200]}")
+        why = f"with the patch {why}"
+        return Graded(status="unresolved", reason=why, log=errored_log(why, run.output))
+    return Graded(status="infra", reason=why)
 
 
 def _tampered(run: TestRun, nonce: str) -> bool:

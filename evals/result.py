@@ -2,13 +2,16 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
 from agent.errors import ConfigError
 from evals.arms import Flags
 from evals.datasets.instance import Instance, from_row
+from evals.grade import prediction_row
 
 __all__ = [
     "RESULT",
@@ -18,7 +21,9 @@ __all__ = [
     "Verdict",
     "load_results",
     "load_unit_result",
+    "model_name",
     "write_json",
+    "write_predictions",
 ]
 
 RESULT = "result.json"
@@ -30,7 +35,8 @@ Verdict = Literal["resolved", "unresolved", "infra"]
 class Unit:
     """What a result depends on: (instance, arm, seed) and the limits.
 
-    `seed` is recorded with the result; the local arms decode greedily or by beam, without chance.
+    `seed` goes into every request to a model; steps that decode greedily or by beam have no use for
+    it unless a temperature is set.
     """
 
     instance: Instance
@@ -108,6 +114,13 @@ class Result:
     lines_removed: int = 0
     sandbox: str = ""
     version: str = ""
+    memory_mb: int = 0
+    """Peak of the largest process of the unit."""
+
+    @property
+    def key(self) -> str:
+        """Of its unit, in the run directory."""
+        return f"{self.instance_id}.{self.arm}.{self.seed}"
 
     @property
     def false_verified(self) -> bool:
@@ -183,3 +196,22 @@ def load_unit_result(path: Path) -> Result | None:
         return Result.from_row(_json(path.read_text("utf-8"), str(path)), where=str(path))
     except (OSError, ConfigError):
         return None
+
+
+def model_name(arm: str, seed: int) -> str:
+    """An arm and seed as `model_name_or_path` of a prediction."""
+    return f"pointsman-{arm}" + (f"-seed{seed}" if seed else "")
+
+
+def write_predictions(results: Iterable[Result], directory: Path) -> None:
+    """One file per arm and seed, as the official harness takes them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    ordered = sorted(results, key=lambda r: (r.arm, r.seed, r.instance_id))
+    for (arm, seed), group in groupby(ordered, key=lambda r: (r.arm, r.seed)):
+        name = model_name(arm, seed)
+        rows = "".join(
+            prediction_row(r.instance_id, name, r.patch) for r in group if r.status != "infra"
+        )
+        staged = directory / f".{name}"
+        staged.write_text(rows, encoding="utf-8")
+        staged.replace(directory / f"{name}.jsonl")

@@ -10,18 +10,17 @@ was killed is taken up again by the same command.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from itertools import groupby
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from evals.arms import Arm
+from agent.config import Settings
+from evals.arms import Arm, flags_of
 from evals.datasets.instance import Instance
 from evals.executors import Executor
-from evals.grade import prediction_row
-from evals.result import RESULT, Result, Unit, load_unit_result, write_json
+from evals.result import RESULT, Result, Unit, load_unit_result, write_json, write_predictions
 
-__all__ = ["Plan", "run", "units_of", "write_predictions"]
+__all__ = ["Plan", "run", "units_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +30,9 @@ class Plan:
     instances: tuple[Instance, ...]
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...] = (0,)
+    settings: Settings = field(default_factory=Settings)
+    """The user's own, from which arms inherit models and endpoints."""
+    temperature: float | None = None
     max_wall_s: float = 240.0
     zero_token_s: float = 90.0
     command: str = ""
@@ -46,11 +48,12 @@ class Plan:
 
 def units_of(plan: Plan) -> tuple[Unit, ...]:
     """Instance by instance, so that a run that is cut short compares arms on the same ones."""
+    heat = () if plan.temperature is None else (("temperature", plan.temperature),)
     return tuple(
         Unit(
             instance=instance,
             arm=arm.name,
-            flags=arm.flags,
+            flags=(*flags_of(arm, plan.settings), *heat),
             seed=seed,
             max_wall_s=plan.max_wall_s,
             zero_token_s=plan.zero_token_s,
@@ -86,27 +89,12 @@ def run(
             shutil.rmtree(place, ignore_errors=True)
             waiting.append((unit, place))
     for result in executor.map(waiting):
-        key = f"{result.instance_id}.{result.arm}.{result.seed}"
-        found[key] = result
-        shutil.rmtree(directory / "units" / key / "work-state", ignore_errors=True)
+        found[result.key] = result
+        shutil.rmtree(directory / "units" / result.key / "work-state", ignore_errors=True)
         told(result, len(found), len(units))
     results = tuple(found[u.key] for u in units if u.key in found)
     write_predictions(results, directory / "predictions")
     return results
-
-
-def write_predictions(results: Iterable[Result], directory: Path) -> None:
-    """One file per arm and seed, as the official harness takes them."""
-    directory.mkdir(parents=True, exist_ok=True)
-    ordered: Sequence[Result] = sorted(results, key=lambda r: (r.arm, r.seed, r.instance_id))
-    for (arm, seed), group in groupby(ordered, key=lambda r: (r.arm, r.seed)):
-        name = f"pointsman-{arm}" + (f"-seed{seed}" if seed else "")
-        rows = "".join(
-            prediction_row(r.instance_id, name, r.patch) for r in group if r.status != "infra"
-        )
-        staged = directory / f".{name}"
-        staged.write_text(rows, encoding="utf-8")
-        staged.replace(directory / f"{name}.jsonl")
 
 
 def _described(plan: Plan) -> dict[str, object]:

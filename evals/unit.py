@@ -5,6 +5,7 @@ journal or the index of another, and everything it needs from the agent goes thr
 """
 
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from evals.checkout import agent_repository
 from evals.datasets.sources import environment
 from evals.grading import Graded, grade_patch
+from evals.harness import LOG
 from evals.result import RESULT, UNIT, Result, Tokens, Unit, write_json
 from tools.errors import PointsmanError
 
@@ -32,7 +34,9 @@ PREDICTION = "prediction.json"
 """Written when the agent is done: what a kill leaves behind says which half was cut."""
 WORK = "work"
 TRAJECTORY = "trajectory.jsonl"
+LEDGER = "ledger.json"
 IDLE_S = 120.0
+FREE_BYTES = 16 << 20
 
 
 @dataclass(slots=True)
@@ -68,6 +72,8 @@ def execute(unit: Unit, directory: Path) -> Result:
             graded = Graded(status="infra", reason=outcome.reason)
         else:
             graded = grade_patch(unit.instance, outcome.diff, work / "grading", sandbox)
+        if graded.log:
+            (directory / LOG).write_text(graded.log, encoding="utf-8", errors="replace")
         return _result(unit, seen, rows, graded, time.monotonic() - began)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -85,6 +91,7 @@ def _agent(unit: Unit, root: Path) -> tuple[Seen, "tuple[Row, ...]", "Sandbox"]:
         "max_wall_s": unit.max_wall_s,
         "zero_token_s": unit.zero_token_s,
         "worker_idle_s": IDLE_S,
+        "seed": unit.seed,
         **dict(unit.flags),
     }
     app: App = open_app(load(flags, os.environ, root), root)
@@ -95,9 +102,11 @@ def _agent(unit: Unit, root: Path) -> tuple[Seen, "tuple[Row, ...]", "Sandbox"]:
         test_command=unit.instance.test_cmd,
     )
     seen = _follow(app.run(task))
-    kept = root.parents[2] / TRAJECTORY
-    shutil.copyfile(app.runs_dir / seen.run_id / TRAJECTORY, kept)
-    return seen, tuple(app.ledger.rows(run_id=seen.run_id)), app.sandbox
+    directory = root.parents[2]
+    shutil.copyfile(app.runs_dir / seen.run_id / TRAJECTORY, directory / TRAJECTORY)
+    rows = tuple(app.ledger.rows(run_id=seen.run_id))
+    write_json(directory / LEDGER, [asdict(row) for row in rows])
+    return seen, rows, app.sandbox
 
 
 def _follow(events: "Iterable[Event]") -> Seen:
@@ -153,7 +162,15 @@ def _result(
         lines_removed=removed,
         sandbox=seen.sandbox,
         version=seen.version,
+        memory_mb=_memory_mb(),
     )
+
+
+def _memory_mb() -> int:
+    """The most that this process or one it waited for had in memory; a warm engine is not one."""
+    scale = 1 << (20 if sys.platform == "darwin" else 10)  # bytes there, KiB elsewhere
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return round(max(resource.getrusage(w).ru_maxrss for w in who) / scale)
 
 
 def _tokens(rows: "tuple[Row, ...]") -> tuple[Tokens, ...]:
@@ -208,12 +225,18 @@ def _end_with_parent(parent: int) -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
+def _full(directory: Path) -> bool:
+    return shutil.disk_usage(directory).free < FREE_BYTES
+
+
 def main(directory: Path) -> int:
     """The process boundary: whatever goes wrong becomes a result that says so."""
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     unit = Unit.from_json((directory / UNIT).read_text("utf-8"), where=str(directory / UNIT))
     try:
         result = execute(unit, directory)
+        if result.status == "unresolved" and _full(directory):
+            result = failed(unit, "the disk is full: tests may have failed for that")
     except PointsmanError as error:
         result = failed(unit, str(error))
     except Exception as error:

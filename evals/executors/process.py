@@ -15,9 +15,9 @@ from agent.paths import cache_dir, data_dir
 from evals.result import RESULT, UNIT, Result, Unit, load_unit_result, write_json
 from evals.unit import PREDICTION, failed
 
-__all__ = ["ProcessExecutor"]
+__all__ = ["ProcessExecutor", "run_one"]
 
-GRACE_S = 420.0
+GRACE_S = 780.0
 """Beyond the agent's own limit, for grading and its control run."""
 LOG = "log.txt"
 
@@ -30,50 +30,76 @@ class ProcessExecutor:
     grace_s: float = GRACE_S
 
     def map(self, units: Iterable[tuple[Unit, Path]]) -> Iterator[Result]:
-        running: set[subprocess.Popen[bytes]] = set()
-        lock = Lock()
+        running = Running()
         pool = ThreadPoolExecutor(max_workers=max(self.workers, 1))
         try:
-            waiting = [pool.submit(self._one, u, d, running, lock) for u, d in units]
+            waiting = [pool.submit(run_one, u, d, self.grace_s, running) for u, d in units]
             for done in as_completed(waiting):
                 yield done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            with lock:
-                for process in running:
-                    _end(process)
+            running.end()
             pool.shutdown(wait=True)
 
-    def _one(
-        self, unit: Unit, directory: Path, running: set[subprocess.Popen[bytes]], lock: Lock
-    ) -> Result:
+
+class Running:
+    """The processes that are under way, for the one who gives up."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._processes.add(process)
+
+    def remove(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._processes.discard(process)
+
+    def end(self) -> None:
+        with self._lock:
+            for process in self._processes:
+                _end(process)
+
+
+def run_one(
+    unit: Unit, directory: Path, grace_s: float = GRACE_S, running: Running | None = None
+) -> Result:
+    """A unit in a process of its own; its result, which is also in `directory` if it can be."""
+    try:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / PREDICTION).unlink(missing_ok=True)
         write_json(directory / UNIT, asdict(unit))
-        with (directory / LOG).open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "evals.unit", str(directory)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=_environment(directory),
-                start_new_session=True,
-            )
-        with lock:
-            running.add(process)
-        try:
-            code: int | None = process.wait(unit.max_wall_s + self.grace_s)
-        except subprocess.TimeoutExpired:
-            code = None
-            _end(process)
-        finally:
-            with lock:
-                running.discard(process)
+        code = _waited(unit, directory, grace_s, running or Running())
         result = load_unit_result(directory / RESULT)
         if result is None:
             result = _cut_off(unit, directory, code)
             write_json(directory / RESULT, asdict(result))
-        return result
+    except OSError as error:  # a full disk, say: what cannot be written is not a result
+        return failed(unit, f"{directory.name} cannot be written: {error.strerror or error}")
+    return result
+
+
+def _waited(unit: Unit, directory: Path, grace_s: float, running: Running) -> int | None:
+    """The exit code; None where the process had to be ended."""
+    with (directory / LOG).open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "evals.unit", str(directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=_environment(directory),
+            start_new_session=True,
+        )
+    running.add(process)
+    try:
+        return process.wait(unit.max_wall_s + grace_s)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return None
+    finally:
+        running.remove(process)
 
 
 def _environment(directory: Path) -> dict[str, str]:
