@@ -6,7 +6,6 @@ Items arrive in order. Nothing here decides anything about a repository: `Sessio
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,8 +19,9 @@ from textual.widgets import Footer
 
 from agent.errors import PointsmanError
 from agent.sanitize import one_line
+from agent.tui.blocks import Folding
 from agent.tui.commands import Ask, Command, named, parse
-from agent.tui.conversation import Answer, Conversation, Folding
+from agent.tui.conversation import Conversation
 from agent.tui.items import Item, Offer, Output, Say, Sheet
 from agent.tui.plan import PlanPane
 from agent.tui.prompt import Input, Prompt
@@ -216,7 +216,7 @@ class ChatApp(App[int]):
             self.post_message(self.Came(Say(label="error", text=what, style="red")))
 
     async def on_chat_app_ended(self) -> None:
-        await self.transcript.close()
+        self.transcript.close()
         settings = self.session.settings
         if settings is not self._shown:
             self._shown = settings
@@ -238,13 +238,13 @@ class ChatApp(App[int]):
             case Say():
                 self.talk.lines([item])
             case Output():
-                await self.talk.show(Folding(item.title, item.text))
+                self.talk.add(Folding(item.title, item.text))
             case Offer():
                 self._offered(item)
             case Sheet():
                 self._sheet(item)
             case _:
-                await self.transcript.take(item)
+                self.transcript.take(item)
 
     # ------------------------------------------------------------------ screens
 
@@ -324,9 +324,7 @@ class ChatApp(App[int]):
         self.screen.toggle_class("-closed" if wide else "-open")
 
     def action_fold(self) -> None:
-        for widget in self.talk.children:
-            if isinstance(widget, Folding | Answer):
-                widget.toggle()
+        self.talk.fold_all()
 
     def action_review(self) -> None:
         if self.session.offer is not None:
@@ -335,11 +333,10 @@ class ChatApp(App[int]):
             self.submit("/diff")
 
     def action_scroll_conversation(self, pages: int) -> None:
-        page = partial(self.talk.scroll_page_down, animate=False)
-        (page if pages > 0 else partial(self.talk.scroll_page_up, animate=False))()
+        self.talk.pages(pages)
 
     async def action_clear(self) -> None:
-        await self.talk.empty()
+        self.talk.empty()
 
     async def action_quit(self) -> None:
         """A run is ended first, so that nothing of it is left behind; twice leaves at once."""

@@ -5,7 +5,8 @@ from typing import Protocol
 
 from agent import events as ev
 from agent.sanitize import one_line
-from agent.tui.conversation import Answer, Conversation, Verdict
+from agent.tui.blocks import Answer, Verdict
+from agent.tui.conversation import Conversation
 from agent.tui.words import Words
 from agent.types import StepKind
 
@@ -30,7 +31,7 @@ class Transcript:
         self._route = ""
         self._tally = words.tally()
 
-    async def take(self, event: ev.Event) -> None:
+    def take(self, event: ev.Event) -> None:
         for pane in self._panes:
             pane.take(event)
         match event:
@@ -41,33 +42,38 @@ class Transcript:
             case ev.RequestStarted():
                 self._route = f"{event.route.location} {event.route.model or ''}"
             case ev.TextDelta():
-                await self._stream(event)
+                self._stream(event)
             case ev.RequestFinished() | ev.RunFinished():
-                await self.close()
+                self.close()
             case _:
                 pass
         self._tally.add(event)
         self._talk.lines(self._words.lines(event))
         if isinstance(event, ev.RunFinished):
-            await self._finished(event)
+            self._finished(event)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """The answer that streams, if any, is complete."""
         answer, self._answer = self._answer, None
         if answer is not None:
-            await answer.finish()
+            answer.finish()
+            self._talk.changed()
 
-    async def _stream(self, event: ev.TextDelta) -> None:
+    def _stream(self, event: ev.TextDelta) -> None:
         if self._answer is None:
             kind = self._kinds.get(event.step_id, "chat")
             self._answer = Answer(f"{kind} · {self._route}", prose=kind == "chat")
-            await self._talk.show(self._answer)
-        await self._answer.write(event.text)
+            self._talk.add(self._answer)
+        self._answer.write(event.text)
+        if self._answer.long:
+            self._answer = self._answer.split()
+            self._talk.add(self._answer)
+        self._talk.changed()
 
-    async def _finished(self, event: ev.RunFinished) -> None:
+    def _finished(self, event: ev.RunFinished) -> None:
         outcome = event.outcome
         # With a patch the review follows; otherwise say what to type here, not in a shell.
         following = "" if outcome.diff else (outcome.next_command or "")
         following = following.replace("agent resume", "/resume").replace("agent diff", "/diff")
         rows = self._words.closing(event, self._tally)
-        await self._talk.show(Verdict(outcome.verdict, rows, one_line(following, 300)))
+        self._talk.add(Verdict(outcome.verdict, rows, one_line(following, 300)))

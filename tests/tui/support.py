@@ -65,7 +65,12 @@ def screen(app: App[Any]) -> str:
     return "\n".join(strip.text for strip in strips)
 
 
-async def until(pilot: Pilot[Any], ready: Callable[[], bool], timeout_s: float = 90.0) -> None:
+def told(app: ChatApp) -> str:
+    """What the conversation says, on one line, wherever the screen breaks it."""
+    return " ".join(app.talk.text.split())
+
+
+async def until(pilot: Pilot[Any], ready: Callable[[], bool], timeout_s: float = 40.0) -> None:
     """Wait for the screen to get somewhere; the screen is shown when it does not."""
     end = asyncio.get_running_loop().time() + timeout_s
     while not ready():

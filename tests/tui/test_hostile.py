@@ -144,15 +144,16 @@ async def test_without_the_sanitiser_it_does(tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_markdown_brings_nothing_back(tmp_path, text):
     """Character references are Markdown's own way to write what was cleaned away."""
-    from agent.tui.conversation import Answer
+    from agent.tui.blocks import Answer
 
     app = chat(budget(tmp_path / "budget"))
     async with app.run_test(size=(130, 60)) as pilot:
         answer = Answer("x", prose=True)
-        await app.talk.show(answer)
+        app.talk.add(answer)
         for form in (text, f"[{text}](http://x/ '{text}')", f"# {text}", f"| {text} |\n|---|\n"):
-            await answer.write(form + "\n\n")
-        await answer.finish()
-        await pilot.pause(0.1)
+            answer.write(form + "\n\n")
+        answer.finish()
+        app.talk.changed()
+        await pilot.pause(0.2)
         assert "end" in screen(app)
         assert seen(screen(app)) == set()

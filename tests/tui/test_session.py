@@ -6,7 +6,7 @@ from agent.tui.items import Offer
 from agent.tui.review import ReviewScreen
 from tests.agent.repos import FIXED, PACKAGE, shop, snapshot
 from tests.loopback import dialects, serve
-from tests.tui.support import BUGGY, ISSUE, RIGHT, budget, chat, say, screen, until
+from tests.tui.support import BUGGY, ISSUE, RIGHT, budget, chat, say, screen, told, until
 from tools.types import FileChange, Patch
 
 SIZE = (100, 40)
@@ -30,7 +30,7 @@ async def test_fix_reject_accept_apply_undo_redo(tmp_path):
         await pilot.press("r", "enter")
         assert "nothing is accepted" in screen(app)
         await pilot.press("escape")
-        await until(pilot, lambda: "nothing was written" in screen(app))
+        await until(pilot, lambda: "nothing was written" in told(app))
         assert snapshot(root) == before
 
         await pilot.press("f4")
@@ -38,15 +38,15 @@ async def test_fix_reject_accept_apply_undo_redo(tmp_path):
         await pilot.press("enter")
         assert "1 hunk undecided" in screen(app)
         await pilot.press("a", "enter")
-        await until(pilot, lambda: "applied: budget.py (1 of 1 hunk)" in screen(app))
+        await until(pilot, lambda: "applied: budget.py (1 of 1 hunk)" in told(app))
         assert (root / "budget.py").read_text() == RIGHT
         assert {**snapshot(root), "budget.py": BUGGY.encode()} == before
 
         await say(pilot, "/undo")
-        await until(pilot, lambda: "took back: budget.py" in screen(app))
+        await until(pilot, lambda: "took back: budget.py" in told(app))
         assert snapshot(root) == before
         await say(pilot, "/redo")
-        await until(pilot, lambda: "applied again: budget.py" in screen(app))
+        await until(pilot, lambda: "applied again: budget.py" in told(app))
         assert (root / "budget.py").read_text() == RIGHT
 
 
@@ -82,8 +82,8 @@ async def test_part_of_a_verified_patch_is_byte_exact_and_said_to_be_untested(tm
             await until(pilot, reviewing(app))
             assert "1 file, 2 hunks" in screen(app)
             await pilot.press("a", "r", "enter")
-            await until(pilot, lambda: "applied: shop.py (1 of 2 hunks)" in screen(app))
-            assert "the tests verified the whole, not this part" in " ".join(screen(app).split())
+            await until(pilot, lambda: "applied: shop.py (1 of 2 hunks)" in told(app))
+            assert "the tests verified the whole, not this part" in told(app)
             text = (root / "shop.py").read_text()
             assert text == PACKAGE.replace(DOC, NEW_DOC)
             assert "frontier" not in app.plan.render().plain  # type: ignore[union-attr]
@@ -91,13 +91,13 @@ async def test_part_of_a_verified_patch_is_byte_exact_and_said_to_be_untested(tm
             assert "onprem · coder" in str(app.plan.render())
             assert "on-prem 0" not in str(app.meter.render())
             await say(pilot, "/undo")
-            await until(pilot, lambda: "took back: shop.py" in screen(app))
+            await until(pilot, lambda: "took back: shop.py" in told(app))
             assert snapshot(root) == before
 
             await say(pilot, "/diff")
             await until(pilot, reviewing(app))
             await pilot.press("A", "enter")
-            await until(pilot, lambda: "applied: shop.py (2 of 2 hunks)" in screen(app))
+            await until(pilot, lambda: "applied: shop.py (2 of 2 hunks)" in told(app))
             whole = FIXED.replace(DOC, NEW_DOC)
             assert (root / "shop.py").read_text() == whole
 
@@ -111,14 +111,14 @@ async def test_a_file_changed_meanwhile_is_kept(tmp_path):
         assert "NOT verified" in screen(app)
         (root / "budget.py").write_text(BUGGY + "MINE = 1\n")
         await pilot.press("a", "enter")
-        await until(pilot, lambda: "changed since it was read" in screen(app))
+        await until(pilot, lambda: "changed since it was read" in told(app))
         assert (root / "budget.py").read_text() == BUGGY + "MINE = 1\n"
         assert app.session.offer is not None, "the patch can still be looked at"
         (root / "budget.py").write_text(BUGGY)
         await pilot.press("f4")
         await until(pilot, reviewing(app))
         await pilot.press("a", "enter")
-        await until(pilot, lambda: "this patch is not verified" in screen(app))
+        await until(pilot, lambda: "this patch is not verified" in told(app))
         assert (root / "budget.py").read_text() == RIGHT
 
 
@@ -141,22 +141,22 @@ async def test_escape_stops_queued_messages_wait_and_typing_is_not_disturbed(tmp
     async with app.run_test(size=SIZE) as pilot:
         await say(pilot, f"/fix {ISSUE}")
         await say(pilot, "/search remaining")
-        await until(pilot, lambda: "starts when /fix has ended" in screen(app))
+        await until(pilot, lambda: "starts when /fix has ended" in told(app))
         await until(pilot, lambda: "1 queued" in screen(app))
-        await until(pilot, lambda: "python -m pytest" in screen(app))
+        await until(pilot, lambda: "python -m pytest" in told(app))
         await pilot.press("escape")
         assert app.session.stop.is_set()
-        await until(pilot, lambda: "not solved" in screen(app) and app._job is None)
-        await until(pilot, lambda: "/resume " in screen(app))
+        await until(pilot, lambda: "not solved" in told(app) and app._job is None)
+        await until(pilot, lambda: "/resume " in told(app))
         assert snapshot(root) == before
         await pilot.press("up")
         assert app.input.text == "/search remaining"
         await pilot.press("enter")
-        await until(pilot, lambda: "budget.py:1 remaining" in screen(app))
+        await until(pilot, lambda: "budget.py:1 remaining" in told(app))
 
         await pilot.press(*"and a")  # somebody types while a patch arrives
         app.post_message(app.Came(offered(app)))
-        await until(pilot, lambda: "a patch is ready" in screen(app))
+        await until(pilot, lambda: "a patch is ready" in told(app))
         assert app.input.text == "and a"
         assert not isinstance(app.screen, ReviewScreen)
 
@@ -187,9 +187,9 @@ async def test_what_is_typed_gets_one_clear_answer(tmp_path):
     async with app.run_test(size=(110, 40)) as pilot:
         for typed, answer in ANSWERS:
             await say(pilot, "/clear")
-            await until(pilot, lambda: not app.talk.children)
+            await until(pilot, lambda: not app.talk.blocks)
             await say(pilot, typed)
-            await until(pilot, lambda answer=answer: answer in " ".join(screen(app).split()))
+            await until(pilot, lambda answer=answer: answer in told(app) + screen(app))
             await until(pilot, lambda: app._job is None)
             if len(app.screen_stack) > 1:
                 await pilot.press("escape")
@@ -208,7 +208,7 @@ async def test_several_lines_history_completion_and_palette(tmp_path):
         assert app.input.text == "/local-only "
         app.input.load_text("")
         await pilot.press(*"first", "ctrl+j", *"second", "enter")
-        await until(pilot, lambda: "second" in screen(app) and app._job is None)
+        await until(pilot, lambda: "second" in told(app) and app._job is None)
         await pilot.press(*"draft", "up")
         assert app.input.text == "first\nsecond"
         await pilot.press("up", "down", "down")
