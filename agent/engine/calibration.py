@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.engine.costs import WIDE, Costs
+from agent.engine.drafters.mtp import MtpDrafter
 from agent.engine.sessions import Session
 from agent.engine.target import ROLLBACK
 
@@ -32,8 +33,10 @@ class _Round:
     switch: float
     passes: tuple[float, ...]
     wide: tuple[float, ...]
-    first: float
-    row: float
+    whole: tuple[float, float]
+    """A first MTP draft and a further one, with the head of the whole vocabulary."""
+    trimmed: tuple[float, float] | None
+    """With the draft head, where there is one."""
     save: float
 
 
@@ -59,7 +62,10 @@ def calibrate(session: Session, *, budget_s: float = 2.0) -> Costs | None:
         scaled = [[v / r.passes[0] for v in values(r)] for r in rounds]
         return tuple(round(statistics.median(column), 3) for column in zip(*scaled, strict=True))
 
-    switch, first, row, save = middle(lambda r: (r.switch, r.first, r.row, r.save))
+    switch, save, *whole = middle(lambda r: (r.switch, r.save, *r.whole))
+    part = list(middle(lambda r: r.trimmed or ()))
+    trimmed = bool(part) and sum(part) < sum(whole)
+    first, row = part if trimmed else whole
     return Costs(
         verify=(0.0, *(max(t, 1.0) for t in middle(lambda r: r.passes))),
         wide=middle(lambda r: r.wide),
@@ -69,6 +75,7 @@ def calibrate(session: Session, *, budget_s: float = 2.0) -> Costs | None:
         plain_s=statistics.median(r.passes[0] for r in rounds),
         window=session.target.rollback,
         save=save,
+        trimmed=trimmed,
     )
 
 
@@ -88,13 +95,13 @@ def _round(session: Session, deadline: float) -> _Round | None:
             return None
         if n > ROLLBACK:  # keep the context short
             session.begin(list(range(_CONTEXT)), fresh=True)
-    first, row = _mtp(session, session.clock, passes[1])
+    whole, trimmed = _drafting(session, passes[1], 10 if not large else 4)
     return _Round(
         switch=0.0 if large else max(statistics.median(changes), 0.0),
         passes=tuple(passes[: ROLLBACK + 1]),
         wide=tuple(passes[ROLLBACK + 1 :]),
-        first=first,
-        row=row,
+        whole=whole,
+        trimmed=trimmed,
         save=_saving(session),
     )
 
@@ -121,18 +128,33 @@ def _saving(session: Session) -> float:
     return session.clock() - started
 
 
-def _mtp(session: Session, clock: Callable[[], float], pass_of_two: float) -> tuple[float, float]:
+def _drafting(
+    session: Session, pass_of_two: float, times: int
+) -> tuple[tuple[float, float], tuple[float, float] | None]:
+    """Seconds of a first and of a further MTP draft: by the whole head, and by the draft head."""
+    mtp = session.mtp
+    if mtp is None:
+        return (0.0, 0.0), None
+    before, mtp.trimmed = mtp.trimmed, False
+    whole = _mtp(session, mtp, pass_of_two, times)
+    trimmed = None
+    if mtp.head is not None:
+        mtp.trimmed = True
+        trimmed = _mtp(session, mtp, pass_of_two, times)
+    mtp.trimmed = before
+    return whole, trimmed
+
+
+def _mtp(session: Session, mtp: MtpDrafter, pass_of_two: float, times: int) -> tuple[float, float]:
     """Seconds that a whole step with one draft takes beyond its pass of two tokens: catching up,
     draft, rollback; and of each further draft.
 
     Drafts are kept and refused in turn: the width of the catching up varies as it does in use.
     """
-    target, mtp = session.target, session.mtp
-    if mtp is None:
-        return 0.0, 0.0
+    target, clock = session.target, session.clock
     session.begin(list(range(_CONTEXT)), fresh=True)
     steps: tuple[list[float], list[float]] = ([], [])
-    for i in range(10):
+    for i in range(times):
         started = clock()
         drafted = mtp.draft(1, 1)
         target.decode([1, *drafted], session.observe)
@@ -146,13 +168,13 @@ def _mtp(session: Session, clock: Callable[[], float], pass_of_two: float) -> tu
         mtp.draft(1, k)
         marks.append(clock())
     short, long = marks[1] - marks[0], marks[2] - marks[1]
-    return max(whole - pass_of_two, 0.0), max((long - short) / 4, 0.05 * short)
+    return max(whole - pass_of_two, 0.3 * short), max((long - short) / 4, 0.05 * short)
 
 
 def _key(model: Path, threads: int) -> str:
     facts = model.stat()
     cpu = f"{platform.machine()}-{platform.processor()}-{os.cpu_count()}"
-    text = f"{model.name}:{facts.st_size}:{facts.st_mtime_ns}:{threads}:{cpu}:3"
+    text = f"{model.name}:{facts.st_size}:{facts.st_mtime_ns}:{threads}:{cpu}:4"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -170,6 +192,7 @@ def load_costs(folder: Path, model: Path, threads: int) -> Costs | None:
             wide=tuple(float(v) for v in raw["wide"]),
             window=int(raw["window"]),
             save=float(raw["save"]),
+            trimmed=bool(raw["trimmed"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -88,7 +88,7 @@ class Engine:
         self.model = Model(path, weights=weights)
         self.session = Session(self.model, n_ctx=n_ctx, threads=threads)
         self.template = ChatTemplate(self.model)
-        self.pace = Pace(Costs())
+        self.pace = Pace(self._assumed())
         self.mtp_trusted = self.session.mtp is not None
         """False when the self-test found MTP decoding not to be exact here."""
         self.on_decision: Callable[[Decision], None] | None = None
@@ -103,6 +103,13 @@ class Engine:
     def costs(self, costs: Costs) -> None:
         """What was measured in use is forgotten with the curve it refers to."""
         self.pace = Pace(costs)
+        if self.session.mtp:
+            self.session.mtp.trimmed = costs.trimmed
+
+    def _assumed(self) -> Costs:
+        mtp = self.session.mtp
+        trimmed = mtp is not None and mtp.head is not None and mtp.trimmed
+        return Costs.assumed(trimmed=trimmed, window=self.session.target.rollback)
 
     def close(self) -> None:
         if self._parallel:

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from agent.engine.drafters import Drafter
 from agent.engine.drafters.copy import CopyDrafter
+from agent.engine.drafters.head import DraftHead
 from agent.engine.drafters.mtp import MtpDrafter
 from agent.engine.generate import Generated, Job, Proposer, generate
+from agent.engine.ggml import find_tensor
 from agent.engine.llama import Model
 from agent.engine.routed import Decision, Routed
 from agent.engine.sampling import Sampler, Sampling
@@ -118,6 +120,22 @@ def test_mtp_gives_the_tokens_of_plain_decoding(bench: Bench, k: int) -> None:
         assert fast.stats.cycles < plain.stats.cycles
         drafted, accepted = drafted + fast.stats.drafted, accepted + fast.stats.accepted
     assert 0 < accepted < drafted, "both full and partial accepts must have happened"
+
+
+def test_drafts_of_a_part_of_the_vocabulary_change_nothing(bench: Bench) -> None:
+    assert bench.mtp is not None
+    tensor = find_tensor(bench.model.path, ("output.weight",), bench.model.n_embd)
+    assert tensor is not None
+    plain = bench.run(PROMPTS[0], Fixed(None, 0))
+    whole = bench.run(PROMPTS[0], Fixed(bench.mtp, 3))
+    bench.mtp.head, bench.mtp.trimmed = DraftHead(tensor, 160, seen=32), True
+    try:
+        part = bench.run(PROMPTS[0], Fixed(bench.mtp, 3))
+    finally:
+        bench.mtp.head.close()
+        bench.mtp.head = None
+    assert part.tokens == plain.tokens
+    assert 0 < part.stats.accepted <= whole.stats.accepted
 
 
 @pytest.mark.parametrize("temperature", [0.7, 2.5])
