@@ -25,6 +25,7 @@ from agent.types import CancelToken, Completion, Privacy, Task
 from agent.work import Deps, Lessons, RunLimits, Runner
 
 if TYPE_CHECKING:
+    from agent.chat.wiring import Talks
     from agent.gateway import Gateway
     from agent.ledger import Ledger
     from agent.prices import Prices
@@ -110,7 +111,20 @@ class App:
                 "the only sandbox here (sandlock) cannot change the user, and you are root",
                 remedy="work as another user, install bubblewrap, or accept it with --as-root",
             )
-        return found
+        return sandbox.Cancelling(found, self.cancel)
+
+    @cached_property
+    def talks(self) -> "Talks":
+        """Conversations about the repository."""
+        from agent.chat.wiring import Talks
+
+        return Talks(
+            self,
+            gateway=lambda run_id: self.gateway(run_id, {}, self.places),
+            label=self._privacy,
+            redactor=lambda run_id, root: self._redactor(run_id),
+            find_runner=lambda workspace, box: self._runner(workspace, None, (), box),
+        )
 
     @cached_property
     def places(self) -> Places:
@@ -282,14 +296,18 @@ class App:
         return Workspace.create(self.repo.root, self.repo.files(), directory)
 
     def _runner(
-        self, workspace: "Workspace", override: str | None, extra: tuple[str, ...]
+        self,
+        workspace: "Workspace",
+        override: str | None,
+        extra: tuple[str, ...],
+        sandbox: "Sandbox | None" = None,
     ) -> Runner:
         from tools.testrun import TestRunner, detect, target_interpreter
 
         command = detect(workspace.root, override or self.settings.test_command)
         command = replace(command, argv=(*command.argv, *extra))
         return TestRunner(
-            sandbox=self.sandbox,
+            sandbox=sandbox or self.sandbox,
             root=workspace.root,
             command=command,
             interpreter=target_interpreter(self.repo.root, os.environ),

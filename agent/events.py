@@ -221,6 +221,115 @@ class RunFinished:
     test_runs: int
 
 
+# --------------------------------------------------------------------------- conversations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnStarted:
+    """A turn of a conversation began: the user said something, or an interrupted turn goes on."""
+
+    conversation_id: str
+    turn: int
+    text: str
+    mode: str
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingDelta:
+    """Streamed thinking of the answer being written; not part of the answer."""
+
+    step_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolStarted:
+    """A tool call is about to be carried out (after its approval, if it needed one)."""
+
+    call_id: str
+    name: str
+    summary: str
+    """One line: `read shop.py 1-40`."""
+    argv: tuple[str, ...] = ()
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished:
+    """A tool call ended. `output` is what the model is told."""
+
+    call_id: str
+    name: str
+    ok: bool
+    summary: str
+    """One line: `40 lines`, `exit 1`, `refused: …`."""
+    output: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAsked:
+    """The turn waits for the approver. `prefix` is what "always" would remember."""
+
+    call_id: str
+    kind: str
+    summary: str
+    argv: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
+    exact: bool = False
+    """Only this very command would be remembered, not what begins like it."""
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAnswered:
+    call_id: str
+    answer: Literal["yes", "always", "no"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditApplied:
+    """A change is in the user's tree, through the journal: `entry_id` takes it back."""
+
+    call_id: str
+    entry_id: str
+    paths: tuple[str, ...]
+    diff: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compacted:
+    """The older part of the conversation is now a summary."""
+
+    reason: str
+    before_tokens: int
+    after_tokens: int
+    by: str
+    """`provider/model`, or `digest` where no model wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnFinished:
+    """Always the last event of a turn."""
+
+    conversation_id: str
+    turn: int
+    status: Literal["answered", "refused", "limit", "interrupted", "failed", "unserved"]
+    reason: str
+    exit_code: int
+    totals: Totals
+    duration_s: float
+    text: str = ""
+    """The last answer."""
+    pending_diff: str = ""
+    """Changes made in the scratch copy that are not in the user's tree."""
+    denied: int = 0
+    """Approvals that were refused."""
+    next_command: str | None = None
+
+
 Event = (
     RunStarted
     | Phase
@@ -245,4 +354,13 @@ Event = (
     | Notice
     | Spent
     | RunFinished
+    | TurnStarted
+    | ThinkingDelta
+    | ToolStarted
+    | ToolFinished
+    | ApprovalAsked
+    | ApprovalAnswered
+    | EditApplied
+    | Compacted
+    | TurnFinished
 )

@@ -14,7 +14,9 @@ from pathlib import Path
 from agent.errors import ConfigError
 
 __all__ = [
+    "approvals_dir",
     "cache_dir",
+    "chats_dir",
     "config_dir",
     "data_dir",
     "index_dir",
@@ -119,3 +121,13 @@ def journal_dir(key: str) -> Path:
 def runs_dir(key: str) -> Path:
     """Trajectories and logs of the repository `key`, one directory per run."""
     return state_dir() / "runs" / key
+
+
+def chats_dir(key: str) -> Path:
+    """Conversations about the repository `key`, one file each."""
+    return state_dir() / "chats" / key
+
+
+def approvals_dir(key: str) -> Path:
+    """What the user allowed for good in the repository `key` (see agent.approvals)."""
+    return state_dir() / "approvals" / key

@@ -16,7 +16,8 @@ Privacy = Literal["open", "onprem_ok", "local_only"]
 """Least to most restrictive. What is derived from several items carries the strictest label."""
 Verdict = Literal["verified", "unverified", "not_solved"]
 EditFormatName = Literal["search_replace", "symbol", "line"]
-StopReason = Literal["end", "stop", "length", "tool_use", "refusal", "cancelled"]
+StopReason = Literal["end", "stop", "length", "tool_use", "refusal", "cancelled", "pause"]
+ToolChoice = Literal["auto", "none", "required"]
 
 
 # --------------------------------------------------------------------------- task
@@ -70,6 +71,9 @@ class ToolCall:
     name: str
     arguments: str
     """A JSON object, as the model wrote it."""
+    malformed: str = ""
+    """What the model wrote where that was no JSON object and could not be read as one; `arguments`
+    is `{}` then, and the call must not be carried out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,8 @@ class ToolSpec:
     description: str
     schema: str
     """JSON schema of the arguments."""
+    strict: bool = True
+    """It is in the subset that hosted providers can enforce; a client's may not be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,8 @@ class Message:
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    native: str = ""
+    """Of an assistant's turn: what its provider must get back verbatim, as `Completion.native`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +128,7 @@ class Request:
     stop: tuple[str, ...] = ()
     json_schema: str | None = None
     tools: tuple[ToolSpec, ...] = ()
+    tool_choice: ToolChoice = "auto"
     copy_sources: tuple[str, ...] = ()
     """Texts the answer is likely to repeat; sent as `prediction`."""
     thinking: bool = False
@@ -183,6 +192,15 @@ class Completion:
     choices: tuple[Choice, ...] = ()
     """All choices when more than one was asked for; `text` is the first."""
     decode: DecodeStats | None = None
+    native: str = ""
+    """JSON of the turn's blocks that only this provider and model understand (signed thinking),
+    to be sent back with the turn; empty where there are none."""
+
+
+class Thought(str):
+    """A piece of the model's thinking among the pieces of its answer. Never part of the text."""
+
+    __slots__ = ()
 
 
 class CancelToken(Protocol):

@@ -37,6 +37,12 @@ class CommandResult:
     peak_rss_mb: float = 0.0
 
 
+class Cancel(Protocol):
+    """Set when the user interrupts; a running command is killed within two tenths of a second."""
+
+    def is_set(self) -> bool: ...
+
+
 class Sandbox(Protocol):
     """Runs one command where it can do no harm.
 
@@ -57,6 +63,7 @@ class Sandbox(Protocol):
         writable: tuple[Path, ...] = (),
         readable: tuple[Path, ...] = (),
         network: bool = False,
+        cancel: Cancel | None = None,
     ) -> CommandResult:
         """`cwd` must lie inside one of `writable`, else it is read-only too."""
         ...

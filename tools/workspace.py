@@ -112,6 +112,33 @@ class Workspace:
         self._written.clear()
         self._fill(kept)
 
+    def renew(self, repo_root: Path, names: Iterable[str]) -> None:
+        """Take some files from the user's tree again: they changed there, came, or went.
+
+        What was written to them here is forgotten.
+        """
+        within = cache(partial(is_inside, repo_root))
+        manifest = set(self._manifest)
+        with Tree(self.root) as tree, Tree(self._base) as base:
+            for name in names:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    base.unlink(name)
+                self._written.pop(name, None)
+                self._stamps.pop(name, None)
+                manifest.discard(name)
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    tree.unlink(name)
+                self._forget_bytecode(name)
+                if _copy(repo_root, self._base, name, within):
+                    manifest.add(name)
+        self._manifest = frozenset(manifest)
+        missing = [n for n in manifest if not os.path.lexists(self.root / n)]
+        inside = cache(partial(is_inside, self.root))
+        for name in missing:  # never through a link that a test put there
+            if inside((self.root / name).parent):
+                copy_file(self._base / name, self.root / name)
+                self._stamps[name] = _stamp(self.root / name)
+
     def clone(self, directory: Path) -> "Workspace":
         """A second scratch copy with the agent's changes, but not what tests left behind.
 

@@ -19,6 +19,7 @@ from agent.events import (
     RequestStarted,
     Spent,
     TextDelta,
+    ThinkingDelta,
 )
 from agent.gateway.egress import check_egress, fingerprint, hide, redact, restore, restorer
 from agent.gateway.retry import Breaker, RetryPolicy
@@ -26,7 +27,15 @@ from agent.gateway.worker import Attempt
 from agent.ledger import Budgets, Entry, Ledger
 from agent.prices import Prices
 from agent.providers.base import encode_completion, token_upper_bound
-from agent.types import CancelToken, Completion, Location, Provider, Request, Route
+from agent.types import (
+    CancelToken,
+    Completion,
+    Location,
+    Provider,
+    Request,
+    Route,
+    Thought,
+)
 from tools.secrets import Redactor, Restorer
 
 __all__ = ["Gateway"]
@@ -199,7 +208,9 @@ class Gateway:
         texts = attempt.texts()
         try:
             for piece in texts:
-                if text := shown.feed(piece):
+                if isinstance(piece, Thought):
+                    yield ThinkingDelta(step_id=step_id, text=piece)
+                elif text := shown.feed(piece):
                     yield TextDelta(step_id=step_id, text=text)
         finally:
             texts.close()  # ends the attempt now, not when it is collected

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Any
 
 from agent.errors import PolicyError
 from agent.router import may_leave_to
@@ -26,8 +27,18 @@ def fingerprint(request: Request) -> str:
     """SHA-256 of everything in the request but its id: equal content, equal answer on replay."""
     content = asdict(request)
     del content["id"]
+    _without_defaults(content)
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without_defaults(content: dict[str, Any]) -> None:
+    """Fields that came later count only where they are used: older recordings keep their names."""
+    if content["tool_choice"] == "auto":
+        del content["tool_choice"]
+    for message in content["messages"]:
+        if not message["native"]:
+            del message["native"]
 
 
 def redact(request: Request, redactor: Redactor) -> Request:

@@ -174,10 +174,12 @@ def _body(request: Request, model: str, cache_ttl: Literal["5m", "1h"]) -> dict[
                 "name": t.name,
                 "description": t.description,
                 "input_schema": _json(t.schema, t.name),
-                "strict": True,
+                **({"strict": True} if t.strict else {}),
             }
             for t in request.tools
         ]
+        kinds = {"auto": "auto", "none": "none", "required": "any"}
+        body["tool_choice"] = {"type": kinds[request.tool_choice]}
     if request.thinking:
         body["thinking"] = {"type": "adaptive"}
     return body

@@ -159,6 +159,7 @@ def _body(request: Request, model: str, dialect: Dialect) -> dict[str, Any]:
         ("seed", request.seed),
         ("n", request.n if request.n > 1 else None),
         ("stop", list(request.stop) or None),
+        ("tool_choice", request.tool_choice if request.tools else None),
     )
     body.update({key: value for key, value in optional if value is not None})
     if request.json_schema is not None:
@@ -175,7 +176,7 @@ def _body(request: Request, model: str, dialect: Dialect) -> dict[str, Any]:
                     "name": t.name,
                     "description": t.description,
                     "parameters": _json(t.schema, t.name),
-                    "strict": True,
+                    **({"strict": True} if t.strict else {}),
                 },
             }
             for t in request.tools

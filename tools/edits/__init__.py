@@ -8,11 +8,11 @@ LineFormat("a.py", 10, 20).parse("L3\\n    return x\\n", read) -> Patch
 from typing import Literal
 
 from tools.edits.line import LineFormat
-from tools.edits.search_replace import SearchReplaceFormat
+from tools.edits.search_replace import SearchReplaceFormat, replacement
 from tools.edits.symbol import SymbolFormat
 from tools.types import EditFormat
 
-__all__ = ["LineFormat", "SearchReplaceFormat", "SymbolFormat", "get"]
+__all__ = ["LineFormat", "SearchReplaceFormat", "SymbolFormat", "get", "replacement"]
 
 
 def get(name: Literal["search_replace", "symbol", "line"]) -> EditFormat:

@@ -8,6 +8,8 @@ the lines as they should be
 >>>>>>> REPLACE
 """
 
+from collections.abc import Iterable
+
 from tools.edits.blocks import Block, blocks
 from tools.edits.match import find, rewritten
 from tools.edits.text import Text, decode
@@ -15,7 +17,7 @@ from tools.errors import EditError, NoMatch
 from tools.files import check_path
 from tools.types import FileChange, FileReader, Patch
 
-__all__ = ["SearchReplaceFormat"]
+__all__ = ["SearchReplaceFormat", "replacement"]
 
 
 class SearchReplaceFormat:
@@ -27,23 +29,41 @@ class SearchReplaceFormat:
 
     def parse(self, answer: str, read: FileReader) -> Patch:
         """Raises UnparseableEdit, NoMatch, AmbiguousMatch, OutOfScope, EditError ("no change")."""
-        before: dict[str, bytes | None] = {}
-        after: dict[str, bytes] = {}
-        for block in blocks(answer):
-            path = block.path
-            if path not in before:
-                check_path(path)
-                before[path] = read(path)
-            now = after.get(path, before[path])
-            after[path] = _created(block) if now is None else _edited(block, now)
-        changes = tuple(
-            FileChange(path=path, before=before[path], after=data)
-            for path, data in after.items()
-            if before[path] != data
-        )
-        if not changes:
-            raise EditError("no change: every REPLACE part equals what is in the file")
-        return Patch(changes=changes)
+        return _patch(blocks(answer), read)
+
+
+def replacement(path: str, search: str, replace: str, read: FileReader) -> Patch:
+    """One edit whose parts came apart (a tool call), so that no marker has to be looked for.
+
+    An empty `search` creates the file. Raises as `SearchReplaceFormat.parse` does.
+    """
+    block = Block(path=path, readings=((_split(search), _split(replace)),))
+    return _patch((block,), read)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    lines = text.replace("\r\n", "\n").split("\n")
+    return tuple(lines[:-1] if not lines[-1] else lines)
+
+
+def _patch(found: Iterable[Block], read: FileReader) -> Patch:
+    before: dict[str, bytes | None] = {}
+    after: dict[str, bytes] = {}
+    for block in found:
+        path = block.path
+        if path not in before:
+            check_path(path)
+            before[path] = read(path)
+        now = after.get(path, before[path])
+        after[path] = _created(block) if now is None else _edited(block, now)
+    changes = tuple(
+        FileChange(path=path, before=before[path], after=data)
+        for path, data in after.items()
+        if before[path] != data
+    )
+    if not changes:
+        raise EditError("no change: every REPLACE part equals what is in the file")
+    return Patch(changes=changes)
 
 
 def _created(block: Block) -> bytes:

@@ -4,7 +4,8 @@
 directories a Python needs to be given as `readable`.
 """
 
+from tools.sandbox.cancelling import Cancelling
 from tools.sandbox.probe import Mode, TierStatus, pick, report
 from tools.sandbox.pythons import interpreter_paths
 
-__all__ = ["Mode", "TierStatus", "interpreter_paths", "pick", "report"]
+__all__ = ["Cancelling", "Mode", "TierStatus", "interpreter_paths", "pick", "report"]

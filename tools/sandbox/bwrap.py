@@ -26,7 +26,7 @@ from tools.sandbox.layout import (
 )
 from tools.sandbox.spawn import popen
 from tools.sandbox.watch import Watcher
-from tools.types import CommandResult, Limits
+from tools.types import Cancel, CommandResult, Limits
 
 TRUSTED_BIN = ("/usr/bin", "/bin", "/usr/local/bin", "/run/current-system/sw/bin")
 """Looked in before $PATH, which a project's own tooling may have put itself on."""
@@ -83,6 +83,7 @@ class BwrapSandbox:
         writable: tuple[Path, ...] = (),
         readable: tuple[Path, ...] = (),
         network: bool = False,
+        cancel: Cancel | None = None,
     ) -> CommandResult:
         """Raises SandboxError if the sandbox could not be built or the command not started."""
         writable, cwd = checked(writable), cwd.absolute()
@@ -110,7 +111,7 @@ class BwrapSandbox:
                 child = popen(command, env={"PATH": os.defpath}, pass_fds=tuple(fds.open))
             except (OSError, ValueError) as error:
                 raise SandboxError(f"cannot start bubblewrap: {error}", remedy=REMEDY) from error
-            result = Watcher(child, limits).follow(argv, started)
+            result = Watcher(child, limits, cancel).follow(argv, started)
         if result.returncode == 1 and result.stderr.startswith(b"bwrap: "):
             message = result.stderr.decode(errors="replace").strip()
             raise SandboxError(f"the sandbox could not start {argv[0]}: {message}", remedy=REMEDY)

@@ -13,7 +13,7 @@ from tools.errors import SandboxError
 from tools.sandbox.layout import clean_environment, require_program
 from tools.sandbox.spawn import popen
 from tools.sandbox.watch import Watcher
-from tools.types import CommandResult, Limits
+from tools.types import Cancel, CommandResult, Limits
 
 
 class DirectExecution:
@@ -31,6 +31,7 @@ class DirectExecution:
         writable: tuple[Path, ...] = (),
         readable: tuple[Path, ...] = (),
         network: bool = False,
+        cancel: Cancel | None = None,
     ) -> CommandResult:
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="pointsman-") as scratch:
@@ -42,4 +43,4 @@ class DirectExecution:
                 child = popen(argv, env=inner, cwd=cwd)
             except (OSError, ValueError) as error:
                 raise SandboxError(f"cannot start {argv[0]}: {error}") from error
-            return Watcher(child, limits).follow(argv, started)
+            return Watcher(child, limits, cancel).follow(argv, started)

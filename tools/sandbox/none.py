@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tools.errors import SandboxError
-from tools.types import Limits
+from tools.types import Cancel, Limits
 
 INSTALL = (
     "install bubblewrap (apt/dnf/pacman install bubblewrap), or run Linux 6.12 or newer, where "
@@ -32,5 +32,6 @@ class NoExecution:
         writable: tuple[Path, ...] = (),
         readable: tuple[Path, ...] = (),
         network: bool = False,
+        cancel: Cancel | None = None,
     ) -> NoReturn:
         raise SandboxError(f"{argv[0]} was not run: {self._why}", remedy=self._remedy)

@@ -29,7 +29,7 @@ from tools.sandbox.layout import (
 )
 from tools.sandbox.spawn import without_privileges
 from tools.sandbox.watch import Watcher, kill_tree
-from tools.types import CommandResult, Limits
+from tools.types import Cancel, CommandResult, Limits
 
 if TYPE_CHECKING:
     import sandlock
@@ -61,6 +61,7 @@ class SandlockSandbox:
         writable: tuple[Path, ...] = (),
         readable: tuple[Path, ...] = (),
         network: bool = False,
+        cancel: Cancel | None = None,
     ) -> CommandResult:
         """Raises SandboxError if the sandbox could not be built or the command not started."""
         writable, cwd = checked(writable), cwd.absolute()
@@ -84,7 +85,7 @@ class SandlockSandbox:
                 denied=_names(path for path in kept if within(path, _resolved(writable))),
                 network=network,
             )
-            return Watcher(_start(policy, argv), limits).follow(argv, started)
+            return Watcher(_start(policy, argv), limits, cancel).follow(argv, started)
 
 
 def _policy(

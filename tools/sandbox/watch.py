@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, Literal, Protocol
 
 from tools.sandbox.output import CappedOutput
-from tools.types import CommandResult, Limits
+from tools.types import Cancel, CommandResult, Limits
 
 Stopped = Literal["", "timeout", "memory", "processes", "cancelled"]
 
@@ -19,6 +19,8 @@ SAMPLE_S = 0.1
 """A tree sample reads /proc once per process: 100 ms keeps it under 2 % of a core here."""
 DRAIN_S = 1.0
 """How long output may still arrive after the command itself has ended."""
+CANCELLED_DRAIN_S = 0.05
+"""Somebody waits for the prompt to come back."""
 
 
 class Child(Protocol):
@@ -79,8 +81,9 @@ def kill_tree(pid: int) -> None:
 class Watcher:
     """One command from start to CommandResult."""
 
-    def __init__(self, child: Child, limits: Limits) -> None:
+    def __init__(self, child: Child, limits: Limits, cancel: Cancel | None = None) -> None:
         self._child = child
+        self._cancel = cancel
         self._limits = limits
         self._tree = Tree(child.pid)
         self._out = CappedOutput(limits.output_bytes)
@@ -101,7 +104,7 @@ class Watcher:
             if pidfd is not None:
                 self._selector.unregister(pidfd)
             self._child.kill()
-            self._drain()
+            self._drain(CANCELLED_DRAIN_S if stopped == "cancelled" else DRAIN_S)
         except BaseException:
             self._child.kill()
             raise
@@ -131,6 +134,8 @@ class Watcher:
         next_sample = time.monotonic() + FIRST_SAMPLE_S
         while not self._child.ended():
             now = time.monotonic()
+            if self._cancel is not None and self._cancel.is_set():
+                return "cancelled"
             if now >= deadline:
                 return "timeout"
             if now >= next_sample:
@@ -158,8 +163,8 @@ class Watcher:
                 self._selector.unregister(key.fileobj)
                 self._open -= 1
 
-    def _drain(self) -> None:
-        deadline = time.monotonic() + DRAIN_S
+    def _drain(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while self._open and (left := deadline - time.monotonic()) > 0:
             self._pump(left)
 
