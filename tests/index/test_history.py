@@ -28,6 +28,8 @@ def test_a_like_title_points_to_the_file_it_changed(tmp_path: Path) -> None:
     hits = index.localize("Invoice is rounded to the wrong cent")
     assert hits[0].path == "beta.py"
     assert hits[0].reasons == ("similar commits changed the file",)
+    (past,) = index.similar_commits("Invoice is rounded to the wrong cent")
+    assert (past.title, past.paths) == ("Fix invoice rounding", ("beta.py",))
     # Not what it says about other things, and not before the commit was made.
     assert index.localize("Login times out") == ()
     git(root, "checkout", "-q", "HEAD~1")

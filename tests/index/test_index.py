@@ -137,6 +137,24 @@ def test_references_and_callers(tmp_path: Path) -> None:
     assert [(h.path, h.symbol, h.line) for h in callers] == [("shop/cart.py", "Cart.total", 26)]
 
 
+def test_callees_come_with_the_closest_first(tmp_path: Path) -> None:
+    index = opened(tmp_path)
+    called = index.callees(index.find("Cart.total")[0])
+    assert [s.name for s in called] == ["round_price", "price_of"]
+
+
+def test_grep_gives_lines_with_the_definition_around_them(tmp_path: Path) -> None:
+    index = opened(tmp_path)
+    hits = index.grep(r"len\(self\.\w+\)")
+    assert [(h.path, h.symbol, h.line) for h in hits] == [("shop/cart.py", "Cart.add", 21)]
+    assert hits[0].reasons == ("if len(self.items) + count > self.limit:",)
+    assert {h.path for h in index.grep("cart", globs=["*.js"])} == {"web/app.js"}
+    assert {h.path for h in index.grep("cart", globs=["tests/*"])} == {"tests/test_cart.py"}
+    assert len(index.grep("a", limit=3)) == 3
+    with pytest.raises(ValueError, match="regular expression"):
+        index.grep("(")
+
+
 def test_search_finds_by_words_of_the_body_and_gives_reasons(tmp_path: Path) -> None:
     index = opened(tmp_path)
     best = index.search("refuse an item when the cart is full")[0]
@@ -316,22 +334,20 @@ def test_the_caller_may_list_the_files(tmp_path: Path) -> None:
 def test_bad_files_are_left_out_and_good_ones_found(tmp_path: Path) -> None:
     deep = "(\n" * 20_000 + ")" * 20_000
     nested = "".join(f"{' ' * i}def f{i}():\n" for i in range(200)) + " " * 200 + "pass\n"
-    index = opened(
-        tmp_path,
-        {
-            "ok.py": "def fine(): pass\n",
-            "binary.py": b"\0\1\2" * 100,
-            "huge.py": b"x = 1\n" * 400_000,
-            "min.js": "var a=1;" * 10_000,
-            "latin.py": "# caf\xe9\ndef caf\xe9(): pass\n".encode("latin-1"),
-            "deep.py": f"x = {deep}\n",
-            "nested.py": nested,
-            "broken.py": "def half(:\n  class\n\ndef whole(): pass\n",
-            "crlf.py": "def a():\r\n    pass\r\n\r\ndef b():\r\n    pass\r\n",
-            "empty.py": "",
-            "sp ace\n.py": "def odd(): pass\n",
-        },
-    )
+    files: dict[str, str | bytes] = {
+        "ok.py": "def fine(): pass\n",
+        "binary.py": b"\0\1\2" * 100,
+        "huge.py": b"x = 1\n" * 400_000,
+        "min.js": "var a=1;" * 10_000,
+        "latin.py": "# caf\xe9\ndef caf\xe9(): pass\n".encode("latin-1"),
+        "deep.py": f"x = {deep}\n",
+        "nested.py": nested,
+        "broken.py": "def half(:\n  class\n\ndef whole(): pass\n",
+        "crlf.py": "def a():\r\n    pass\r\n\r\ndef b():\r\n    pass\r\n",
+        "empty.py": "",
+        "sp ace\n.py": "def odd(): pass\n",
+    }
+    index = opened(tmp_path, files)
     root = index.root
     os.mkfifo(root / "fifo.py")
     (root / "loop.py").symlink_to("loop.py")

@@ -6,13 +6,19 @@ import pytest
 
 from tools.index.extract import extract
 from tools.index.languages import is_test, is_vendored, language_of
+from tools.index.segment import Head, build
 
 SAMPLES = Path(__file__).parent / "samples"
 
 
+def head(source: bytes, language: str) -> Head:
+    (record,) = extract([(source, language)])
+    return build([("path", "blob", record)]).head(0)
+
+
 def outline(path: Path) -> str:
     """Every definition of a sample, one a line."""
-    record = extract(path.read_bytes(), language_of(path.name) or "")
+    record = head(path.read_bytes(), language_of(path.name) or "")
     lines = [
         f"  {d.line}-{d.end_line} {d.kind} {d.name} | {d.signature}\n"
         for d in record.definitions[1:]
@@ -30,7 +36,7 @@ def test_macros_that_break_the_tree_leave_the_regex_tier() -> None:
         b"API_EXPORT(int)\nfn_%d(int a) MACRO_ATTR\n{\n  return %d;\n}\n\n" % (i, i)
         for i in range(8)
     )
-    names = {d.name for d in extract(source, "c").definitions}
+    names = {d.name for d in head(source, "c").definitions}
     assert len(names & {f"fn_{i}" for i in range(8)}) >= 6
 
 

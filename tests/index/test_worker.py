@@ -25,7 +25,7 @@ def test_workers_give_the_records_of_the_process_itself(tmp_path: Path) -> None:
     tasks = [(p, "python", len(s)) for p, s in made.items()]
     counted: list[int] = []
     found = parse(tmp_path / "repo", [*tasks, ("gone.py", "python", 5)], counted.append)
-    wanted = {(p, blob_id(s), extract(s, "python").encode()) for p, s in made.items()}
+    wanted = {(p, blob_id(s), extract([(s, "python")])[0]) for p, s in made.items()}
     assert set(found) == wanted
     assert sum(counted) == 41
 

@@ -16,6 +16,7 @@ from tools.index.model import (
     Pack,
     PackItem,
     PackRole,
+    PastCommit,
     RepoMap,
     estimate_tokens,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Pack",
     "PackItem",
     "PackRole",
+    "PastCommit",
     "RepoMap",
     "estimate_tokens",
     "open_index",

@@ -6,9 +6,8 @@ The walk looks only where definitions can stand, so that it costs a fifth of the
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tools.index.grammar_specs import SPECS, Spec
 
@@ -21,8 +20,7 @@ _DEPTH = 60
 """Definitions nested deeper than this are not looked for."""
 
 
-@dataclass(slots=True)
-class Found:
+class Found(NamedTuple):
     """A definition before it is given its parent. Bytes half-open, lines 1-based."""
 
     name: str
@@ -46,8 +44,11 @@ def _parser(language: str) -> "Parser":
     return Parser(Language(getattr(module, grammar)()))
 
 
-def walk(source: bytes, language: str) -> tuple[list[Found], list["Node"], bool]:
-    """Definitions, import statements, and whether the tree is too broken to be trusted."""
+def walk(source: bytes, language: str) -> tuple[list[Found], list[tuple[int, int, str]], bool]:
+    """Definitions, import statements, and whether the tree is too broken to be trusted.
+
+    An import is its first line, its last, and its text.
+    """
     spec = SPECS[language]
     root = _parser(language).parse(source).root_node
     walker = _Walker(source, spec)
@@ -57,7 +58,11 @@ def walk(source: bytes, language: str) -> tuple[list[Found], list["Node"], bool]
         and root.has_error
         and (root.type == "ERROR" or walker.errors * 10 > len(source))
     )
-    return walker.found, walker.imports, broken
+    imports = [
+        (n.start_point[0] + 1, n.end_point[0] + 1, (n.text or b"").decode("utf-8", "replace"))
+        for n in walker.imports
+    ]
+    return walker.found, imports, broken
 
 
 _Place = tuple["Node", "Node | None", int, bool]

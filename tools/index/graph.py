@@ -96,19 +96,23 @@ def _edges(
     """(from, to, weight) of every use of a name worth following, within one language."""
     import numpy as np
 
+    names, name_of, target = _defined(state)
+    user_name, user = _users(state, names)
+    order = np.argsort(user_name, kind="stable")
+    user = user[order]
+    begins = np.searchsorted(user_name[order], np.arange(len(names) + 1))
+    # Every definition of a name with every user of it.
+    sizes = (begins[1:] - begins[:-1])[name_of]
+    ends = np.cumsum(sizes)
+    total = int(ends[-1]) if len(ends) else 0
+    edge = np.repeat(np.arange(len(target)), sizes)
+    source = user[np.arange(total) + np.repeat(begins[name_of] - ends + sizes, sizes)]
     language = _languages(state)
-    sources: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    targets = list(sources)
-    weights = [np.zeros(0)]
-    for name, docs in _defined(state).items():
-        users = _users(state, name)
-        for target in sorted(docs):
-            own = users[(language[users] == language[target]) & (users != target)]
-            if len(own):
-                sources.append(own)
-                targets.append(np.full(len(own), target))
-                weights.append(np.full(len(own), 1.0 / (len(docs) * len(own) ** 0.5)))
-    return np.concatenate(sources), np.concatenate(targets), np.concatenate(weights)
+    kept = (language[source] == language[target[edge]]) & (source != target[edge])
+    source, edge = source[kept], edge[kept]
+    homonyms = np.bincount(name_of, minlength=len(names))[name_of]
+    users = np.bincount(edge, minlength=len(target))
+    return source, target[edge], 1.0 / (homonyms[edge] * np.sqrt(users[edge]))
 
 
 def _languages(state: State) -> "NDArray[np.int32]":
@@ -127,29 +131,59 @@ def _languages(state: State) -> "NDArray[np.int32]":
 _FAMILY = {"typescript": "javascript", "tsx": "javascript", "cpp": "c", "cython": "python"}
 
 
-def _users(state: State, name: str) -> "NDArray[np.int64]":
-    """Live documents that hold an identifier, as numbers over all segments."""
+def _defined(state: State) -> "tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]":
+    """Names worth following, by hash; and of each of their definitions the name and document."""
     import numpy as np
 
-    found: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    for segment, offset in zip(state.segments, state.view.offsets, strict=False):
-        found.append(segment.idents.of(name).astype(np.int64) + offset)
-    users = np.concatenate(found)
-    return users[state.view.alive[users]]
-
-
-def _defined(state: State) -> dict[str, set[int]]:
-    """Names worth following -> documents that define them."""
-    names: dict[str, set[int]] = {}
     skipped = (KINDS.index("constant"), KINDS.index("module"))
+    hashes: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
+    docs: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     for segment, offset in zip(state.segments, state.view.offsets, strict=False):
-        for doc, (name, kind) in enumerate(zip(segment.name_list, segment.kinds, strict=True)):
-            last = name.rpartition(".")[2]
-            if kind in skipped or len(last) < 3 or not state.view.alive[offset + doc]:
-                continue
-            if not (last.startswith("__") and last.endswith("__")):
-                names.setdefault(last, set()).add(offset + doc)
-    return {n: d for n, d in sorted(names.items()) if len(d) <= _COMMON}
+        data = np.frombuffer(segment.names, np.uint8)
+        starts, sizes = segment.lasts
+        worth = (sizes >= 3) & ~np.isin(segment.kinds, skipped)
+        worth &= state.view.alive[offset : offset + segment.docs]
+        worth[worth] = ~_dunder(data, starts[worth], sizes[worth])
+        hashes.append(segment.last_hashes[worth])
+        docs.append(np.flatnonzero(worth) + offset)
+    names, name_of, tally = np.unique(
+        np.concatenate(hashes), return_inverse=True, return_counts=True
+    )
+    rare = tally[name_of] <= _COMMON
+    return names, name_of[rare].astype(np.int64), np.concatenate(docs)[rare]
+
+
+def _dunder(
+    data: "NDArray[np.uint8]", starts: "NDArray[np.int64]", sizes: "NDArray[np.int64]"
+) -> "NDArray[np.bool_]":
+    """Whether names begin and end with two underscores."""
+    ends = starts + sizes
+    around = (data[starts], data[starts + 1], data[ends - 2], data[ends - 1])
+    first, second, third, last = (c == ord("_") for c in around)
+    found: NDArray[np.bool_] = first & second & third & last
+    return found
+
+
+def _users(
+    state: State, names: "NDArray[np.uint64]"
+) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """Live documents that hold an identifier: the number of the name, and the document."""
+    import numpy as np
+
+    of: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    users = list(of)
+    for segment, offset in zip(state.segments, state.view.offsets, strict=False):
+        idents = segment.idents
+        if not len(idents.hashes):
+            continue
+        at = np.minimum(np.searchsorted(idents.hashes, names), len(idents.hashes) - 1)
+        known = np.flatnonzero(idents.hashes[at] == names)
+        sizes = idents.starts[at[known] + 1] - idents.starts[at[known]]
+        docs = idents.items[idents.gather(at[known].astype(np.int32))].astype(np.int64) + offset
+        alive = state.view.alive[docs]
+        of.append(np.repeat(known, sizes)[alive])
+        users.append(docs[alive])
+    return np.concatenate(of), np.concatenate(users)
 
 
 def _start(state: State) -> "NDArray[np.float64]":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tools.index import git
 from tools.index.languages import is_test
+from tools.index.model import PastCommit
 from tools.index.query import Query
 from tools.index.store import Store
 from tools.index.words import STOP, stem, subwords
@@ -27,6 +28,8 @@ _STOPPED = STOP | {stem(w) for w in STOP} | {"pr", "merg", "add", "remov", "upda
 class Commit:
     """Search words of a title and the files that the commit changed."""
 
+    commit: str
+    title: str
     words: tuple[str, ...]
     paths: tuple[str, ...]
 
@@ -41,6 +44,21 @@ class History:
 
     def evidence(self, query: Query) -> dict[str, float]:
         """0 to 1 by path: how much the most similar titles speak for it."""
+        found: defaultdict[str, float] = defaultdict(float)
+        for score, commit in self._ranked(query)[:_SIMILAR]:
+            for path in commit.paths:
+                found[path] += score * score / len(commit.paths) ** 0.5
+        best = max(found.values(), default=0.0)
+        return {p: (s / best) ** 0.5 for p, s in found.items()} if best else {}
+
+    def similar(self, query: Query) -> tuple[PastCommit, ...]:
+        """Commits that share words with a question, most similar first."""
+        return tuple(
+            PastCommit(commit=c.commit, title=c.title, paths=c.paths, score=round(score, 4))
+            for score, c in self._ranked(query)
+        )
+
+    def _ranked(self, query: Query) -> list[tuple[float, Commit]]:
         weights = dict(query.words)
         total = len(self.commits)
         idf = {w: log(1 + total / (1 + self.frequency.get(w, 0))) for w in weights}
@@ -51,13 +69,7 @@ class History:
                 score = sum(weights[w] * idf[w] for w in shared) / (3 + len(commit.words)) ** 0.5
                 # Old code moves: a commit 3,000 back counts half of the latest.
                 scored.append((-score / (1 + age / _COMMITS), age))
-        found: defaultdict[str, float] = defaultdict(float)
-        for score, age in sorted(scored)[:_SIMILAR]:
-            paths = self.commits[age].paths
-            for path in paths:
-                found[path] += score * score / len(paths) ** 0.5
-        best = max(found.values(), default=0.0)
-        return {p: (s / best) ** 0.5 for p, s in found.items()} if best else {}
+        return [(-score, self.commits[age]) for score, age in sorted(scored)]
 
 
 def load(root: Path, store: Store, before: History | None) -> History | None:
@@ -72,10 +84,10 @@ def load(root: Path, store: Store, before: History | None) -> History | None:
     missing = [i for i in ids if i not in stored]
     if missing:
         read = git.read_commits(root, missing)
-        fresh = {i: json.dumps([*_digest(*read[i])]) for i in missing if i in read}
+        fresh = {i: json.dumps([read[i][0], *_digest(*read[i])]) for i in missing if i in read}
         store.save_commits(fresh)
         stored |= fresh
-    commits = tuple(_commit(stored[i]) for i in ids if i in stored)
+    commits = tuple(_commit(i, stored[i]) for i in ids if i in stored)
     useful = tuple(c for c in commits if c.words and c.paths)
     frequency = Counter(w for c in useful for w in c.words)
     return History(head, useful, frequency)
@@ -89,6 +101,6 @@ def _digest(title: str, paths: Sequence[str]) -> tuple[list[str], list[str]]:
     return words, kept if len(paths) <= _MAX_FILES else []
 
 
-def _commit(data: str) -> Commit:
-    words, paths = json.loads(data)
-    return Commit(tuple(words), tuple(paths))
+def _commit(commit: str, data: str) -> Commit:
+    title, words, paths = json.loads(data)
+    return Commit(commit, title, tuple(words), tuple(paths))

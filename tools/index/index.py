@@ -4,12 +4,12 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.index import files
-from tools.index.model import CountTokens, IndexStats, Pack, RepoMap, estimate_tokens
+from tools.index.model import CountTokens, IndexStats, Pack, PastCommit, RepoMap, estimate_tokens
 from tools.index.state import State, of_segment
 from tools.index.store import Deferred, Known, Store
 from tools.types import Hit, Symbol
@@ -22,8 +22,6 @@ __all__ = ["Index", "open_index"]
 
 _SAVED = 3000
 """Definitions from which on a snapshot is worth its writing; fewer are put together in 20 ms."""
-_REFERENCES = 500
-"""Places a look-up of references returns at most."""
 
 
 def open_index(
@@ -185,14 +183,9 @@ class Index:
 
         A dotted name that is no qualified name is tried from its end: `package.module.Class`.
         """
-        state = self.state()
-        name = name.replace("::", ".").replace("#", ".").strip(".")
-        docs = state.named(name.rpartition(".")[2])
-        found = [state.segments[s].symbol(d) for s, d in docs]
-        if "." in name:
-            exact = [s for s in found if s.name == name or s.name.endswith("." + name)]
-            found = exact or [s for s in found if _dotted(s).endswith("." + name)]
-        return tuple(sorted(found, key=lambda s: (s.path, s.line, s.name)))
+        from tools.index import lookup
+
+        return lookup.find(self.state(), name)
 
     def at(self, path: str, line: int) -> Symbol | None:
         """The innermost function, method or class around a line."""
@@ -202,41 +195,9 @@ class Index:
 
     def references(self, name: str) -> tuple[Hit, ...]:
         """Lines that use an identifier, its definitions first; at most 500."""
-        state = self.state()
-        last = name.replace("::", ".").rpartition(".")[2]
-        defined = {(s.path, s.line) for s in self.find(last)}
-        hits = [h for h in self._uses(state, last)]
-        ordered = sorted(hits, key=lambda h: (-self._is_definition(h, defined), h.path, h.line))
-        return tuple(ordered[:_REFERENCES])
+        from tools.index import lookup
 
-    def _is_definition(self, hit: Hit, defined: set[tuple[str, int]]) -> bool:
-        return hit.reasons == ("definition",)
-
-    def _uses(self, state: State, name: str) -> Iterator[Hit]:
-        from tools.index.graph import lines_with
-
-        texts: dict[str, str] = {}
-        done: set[tuple[str, int]] = set()
-        # The innermost definition first, so that a line is given to it and not to what is around.
-        docs = [(state.segments[s].symbol(d)) for s, d in state.using(name)]
-        for symbol in sorted(docs, key=lambda s: (s.end_line - s.line, s.path, s.line)):
-            text = texts.get(symbol.path)
-            if text is None:
-                text = texts[symbol.path] = self._text(symbol.path) or ""
-            for number, line in lines_with(text, name, symbol.line, symbol.end_line):
-                if (symbol.path, number) in done:
-                    continue
-                done.add((symbol.path, number))
-                own = symbol.name.rpartition(".")[2] == name and name in symbol.signature
-                first = own and _defines(line, name)
-                yield Hit(
-                    path=symbol.path,
-                    symbol=symbol.name or None,
-                    line=number,
-                    end_line=number,
-                    score=1.0,
-                    reasons=("definition",) if first else (line.strip()[:160],),
-                )
+        return lookup.references(self.state(), self._text, name)
 
     def callers(self, symbol: Symbol) -> tuple[Hit, ...]:
         """Definitions that call a symbol by its name, those in its own file first.
@@ -244,23 +205,26 @@ class Index:
         By name only: a method of the same name on another class counts too, and the reason says
         in how many places the name is defined.
         """
-        state = self.state()
-        name = symbol.name.rpartition(".")[2]
-        homonyms = len(state.named(name))
-        note = f"one of {homonyms} definitions of {name}" if homonyms > 1 else "only definition"
-        first: dict[tuple[str, str | None], Hit] = {}
-        for hit in self._uses(state, name):
-            own = hit.path == symbol.path and hit.symbol == symbol.name
-            if own or hit.reasons == ("definition",) or f"{name}(" not in hit.reasons[0]:
-                continue
-            key = (hit.path, hit.symbol)
-            if key not in first or hit.line < first[key].line:
-                near = 1.0 if hit.path == symbol.path else 1.0 / max(homonyms, 1)
-                first[key] = Hit(
-                    path=hit.path, symbol=hit.symbol, line=hit.line, end_line=hit.end_line,
-                    score=near, reasons=(hit.reasons[0], note),
-                )  # fmt: skip
-        return tuple(sorted(first.values(), key=lambda h: (-h.score, h.path, h.line)))
+        from tools.index import lookup
+
+        return lookup.callers(self.state(), self._text, symbol)
+
+    def callees(self, symbol: Symbol) -> tuple[Symbol, ...]:
+        """Definitions that the body of a symbol calls, likeliest first; by name, as `callers`."""
+        from tools.index import graph
+
+        lines = (self._text(symbol.path) or "").split("\n")[symbol.line - 1 : symbol.end_line]
+        return tuple(graph.callees(self.state(), symbol, "\n".join(lines)))
+
+    def grep(self, pattern: str, *, limit: int = 200, globs: Sequence[str] = ()) -> tuple[Hit, ...]:
+        """Lines of indexed files that match a regular expression, with the definition around each.
+
+        `globs` keep paths that match one of them (`*.py`, `src/*`). Raises ValueError for a
+        pattern that is none.
+        """
+        from tools.index import lookup
+
+        return tuple(lookup.grep(self.state(), self._text, pattern, limit, globs))
 
     # ------------------------------------------------------------------ ranking
 
@@ -279,12 +243,26 @@ class Index:
 
     def evidence(self, text: str) -> dict[str, float]:
         """By path: how much similar past commits speak for it."""
-        from tools.index import history, query
+        from tools.index import query
+
+        found = self._commits()
+        return found.evidence(query.parse(text)) if found is not None else {}
+
+    def similar_commits(self, text: str, limit: int = 10) -> tuple[PastCommit, ...]:
+        """Commits before the one checked out whose titles are most like a text, best first."""
+        from tools.index import query
+
+        found = self._commits()
+        return found.similar(query.parse(text))[:limit] if found is not None else ()
+
+    def _commits(self) -> "History | None":
+        from tools.index import history
 
         with self._lock:
+            if self._known is None:
+                self._store.prepare()
             self._history = history.load(self.root, self._store, self._history)
-            found = self._history
-        return found.evidence(query.parse(text)) if found is not None else {}
+            return self._history
 
     # ------------------------------------------------------------------ views
 
@@ -330,18 +308,3 @@ class Index:
         state = self.state()
         packer = Packer(state, budget_tokens, count or estimate_tokens, self._text)
         return packer.pack(path, symbol, line)
-
-
-def _dotted(symbol: Symbol) -> str:
-    module = symbol.path.rpartition(".")[0].replace("/", ".").removesuffix(".__init__")
-    return f".{module}.{symbol.name}"
-
-
-def _defines(line: str, name: str) -> bool:
-    head = line.partition(name)[0].split()
-    return not head or head[-1].rstrip("*&") in _DEFINING or not line[:1].isspace()
-
-
-_DEFINING = frozenset(
-    "def class function func fn struct enum interface trait type const let var".split()
-)

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from tools.types import Symbol
-
 __all__ = [
     "CountTokens",
     "IndexStats",
     "Pack",
     "PackItem",
     "PackRole",
+    "PastCommit",
     "RepoMap",
     "estimate_tokens",
 ]
@@ -75,8 +74,11 @@ class Pack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Located:
-    """A symbol with its place among all documents of the index."""
+class PastCommit:
+    """A commit before the one checked out whose title is like a question."""
 
-    symbol: Symbol
-    doc: int
+    commit: str
+    title: str
+    paths: tuple[str, ...]
+    """Changed files, tests left out; none for a commit that swept over many."""
+    score: float

@@ -1,26 +1,24 @@
 """One file's record: what the extractor found in its bytes, and its stored form.
 
 A record depends on the bytes and the language only, so files that are equal share one, in every
-branch and worktree. The stored form is flat little-endian arrays, joined texts and a little JSON;
-reading it is slicing, its lengths are checked, and nothing in it is executed.
+branch and worktree. The stored form is flat little-endian arrays and joined texts; reading it is
+slicing, its lengths are checked, and nothing in it is executed.
 """
 
-import json
 import struct
-import sys
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["EXTRACTOR_VERSION", "KINDS", "Definition", "FileRecord", "Parts", "parts"]
+__all__ = ["EXTRACTOR_VERSION", "KINDS", "Definition", "Outline", "Parts", "encode", "parts"]
 
-EXTRACTOR_VERSION = 3
+EXTRACTOR_VERSION = 4
 """Raised whenever the extractor would say something else about the same bytes."""
 
 KINDS = ("module", "class", "function", "method", "constant", "type")
 
-_HEADER = struct.Struct("<4sBIIIIII")
-_MAGIC = b"PMR2"
+_HEADER = struct.Struct("<4sB8I")
+_MAGIC = b"PMR3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,68 +33,88 @@ class Definition:
     signature: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """What the extractor found in a file.
+@dataclass(slots=True)
+class Outline:
+    """What stands in a file, column by column: a row for each definition, the file's own first.
 
-    The identifiers of definition `d` are `terms[i] for i in ids[starts[d]:starts[d+1]]`, with
-    their `counts`; text inside a nested definition belongs to the nested one only.
+    Columns and not rows: a repository has 60,000 definitions, and an object for each costs more
+    than finding it.
     """
 
-    definitions: tuple[Definition, ...]
-    imports: tuple[tuple[int, int], ...]
+    names: list[str] = field(default_factory=list)
+    kinds: bytearray = field(default_factory=bytearray)
+    """Numbers in `KINDS`."""
+    lines: "array[int]" = field(default_factory=lambda: array("I"))
+    ends: "array[int]" = field(default_factory=lambda: array("I"))
+    signatures: list[str] = field(default_factory=list)
+    bounds: list[int] = field(default_factory=list)
+    """Bytes where the innermost definition changes; the first is 0."""
+    owners: list[int] = field(default_factory=list)
+    """Which definition is innermost from each bound on."""
+    imports: Sequence[tuple[int, int]] = ()
     """First and last line of each import statement."""
-    modules: tuple[str, ...]
+    modules: Sequence[str] = ()
     """Modules or files the import statements name, as written."""
-    generated: bool
-    terms: tuple[str, ...]
-    starts: "array[int]"
-    ids: "array[int]"
-    counts: "array[int]"
+    generated: bool = False
 
-    def encode(self) -> bytes:
-        """The stored form."""
-        head = [[d.signature for d in self.definitions], self.imports, self.modules]
-        texts = (
-            _bytes(json.dumps(head, separators=(",", ":"), ensure_ascii=False)),
-            _bytes("\n".join(d.name.replace("\n", " ") for d in self.definitions)),
-            _bytes("\n".join(self.terms)),
-        )
-        kinds = bytes(KINDS.index(d.kind) for d in self.definitions)
-        lines = array("I", [d.line for d in self.definitions])
-        ends = array("I", [d.end_line for d in self.definitions])
-        sizes = (*map(len, texts), len(self.definitions), len(self.starts), len(self.ids))
-        header = _HEADER.pack(_MAGIC, self.generated, *sizes)
-        arrays = (lines, ends, self.starts, self.ids)
-        flat = (_little_endian(a).tobytes() for a in arrays)
-        return b"".join((header, *texts, kinds, *flat, self.counts.tobytes()))
+
+def encode(outline: Outline, terms: bytes, sizes: bytes, ids: bytes, counts: bytes) -> bytes:
+    """The stored form of an outline with its identifiers.
+
+    `terms`: the identifiers of the file, each ended by a newline. `sizes` (uint32): how many each
+    definition has; `ids` (uint16): which, definition by definition; `counts` (uint8): how often.
+    Text inside a nested definition belongs to the nested one only.
+    """
+    spans = array("I", [n for span in outline.imports for n in span])
+    pieces = (
+        _text(outline.signatures),
+        _text(outline.names),
+        _text(outline.modules),
+        terms,
+        bytes(outline.kinds),
+        _little_endian(outline.lines),
+        _little_endian(outline.ends),
+        sizes,
+        _little_endian(spans),
+        ids,
+        counts,
+    )
+    counted = (len(p) for p in (*pieces[:4], spans))
+    header = _HEADER.pack(
+        _MAGIC, outline.generated, *counted, len(outline.kinds), len(sizes) // 4, len(counts)
+    )
+    return b"".join((header, *pieces))
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A stored record, sliced. Arrays are little-endian uint32; `kinds` and `counts` bytes."""
+    """A stored record, sliced. Arrays as in `encode`; texts are lines, each ended by a newline."""
 
     generated: bool
-    head: bytes
+    signatures: bytes
     names: bytes
+    modules: bytes
     terms: bytes
     kinds: bytes
     lines: bytes
     ends: bytes
-    starts: bytes
+    sizes: bytes
+    imports: bytes
+    """uint32: first and last line of each."""
     ids: bytes
     counts: bytes
 
 
 def parts(data: bytes) -> Parts:
-    """Raises ValueError for anything that `FileRecord.encode` did not write."""
+    """Raises ValueError for anything that `encode` did not write."""
     try:
         magic, generated, *sizes = _HEADER.unpack_from(data)
     except struct.error as error:
         raise ValueError("record too short") from error
-    n_head, n_names, n_terms, n, n_starts, n_ids = sizes
-    lengths = (n_head, n_names, n_terms, n, 4 * n, 4 * n, 4 * n_starts, 4 * n_ids, n_ids)
-    if magic != _MAGIC or n_starts != n + 1 or len(data) != _HEADER.size + sum(lengths):
+    n_signatures, n_names, n_modules, n_terms, n_imports, n, n_sizes, n_ids = sizes
+    texts = (n_signatures, n_names, n_modules, n_terms)
+    lengths = (*texts, n, 4 * n, 4 * n, 4 * n_sizes, 4 * n_imports, 2 * n_ids, n_ids)
+    if magic != _MAGIC or n_sizes != n or len(data) != _HEADER.size + sum(lengths):
         raise ValueError("record of another format")
     slices = []
     at = _HEADER.size
@@ -106,20 +124,14 @@ def parts(data: bytes) -> Parts:
     return Parts(bool(generated), *slices)
 
 
-def read_head(
-    head: bytes,
-) -> tuple[Sequence[str], tuple[tuple[int, int], ...], tuple[str, ...]]:
-    """Signatures, import lines and imported modules of a record."""
-    signatures, imports, modules = json.loads(head)
-    return signatures, tuple((a, b) for a, b in imports), tuple(modules)
+def _text(texts: Sequence[str]) -> bytes:
+    return "".join([f"{t}\n" for t in texts]).encode("utf-8", "replace")
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
+def _little_endian(values: "array[int]") -> bytes:
+    import sys
 
-
-def _little_endian(values: "array[int]") -> "array[int]":
     if sys.byteorder == "big":
         values = values[:]
         values.byteswap()
-    return values
+    return values.tobytes()

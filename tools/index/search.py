@@ -194,7 +194,7 @@ def _mentioned_names(view: View, query: Query, scores: "Floats") -> None:
         last = name.replace("::", ".").replace("#", ".").rpartition(".")[2]
         dotted = name.replace("::", ".").replace("#", ".")
         owners = [
-            (view.offsets[i] + int(doc), segment.name_list[doc])
+            (view.offsets[i] + int(doc), segment.name(int(doc)))
             for i, segment in enumerate(view.segments)
             for doc in (segment.by_name.of(last)[:400] if last else ())
             if view.alive[view.offsets[i] + doc]

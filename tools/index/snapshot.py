@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "save"]
 
-_FORMAT = f"1.{EXTRACTOR_VERSION}"
+_FORMAT = f"2.{EXTRACTOR_VERSION}"
 """Raised with the layout, the way names are split, or what marks a file as a test."""
 _HEADER = struct.Struct("<8sQQI")
 _MAGIC = b"PMSNAP01"
 _POSTINGS = ("idents", "words", "name_words", "path_words", "by_name")
-_ARRAYS = ("first_doc", "generated", "marks", "kinds", "lines", "ends", "lengths", "head_at")
+_ARRAYS = (
+    "first_doc generated marks kinds lines ends lengths imports import_at module_at name_ends"
+    " signature_ends"
+).split()
+_DERIVED = ("marks", "name_ends", "signature_ends")
+_TEXTS = ("names", "signatures", "modules")
 
 
 def save(path: Path, segment: Segment) -> None:
@@ -38,12 +43,11 @@ def save(path: Path, segment: Segment) -> None:
     texts = {
         "paths": "\0".join(segment.paths).encode("utf-8", "surrogateescape"),
         "blobs": "\n".join(segment.blobs).encode(),
-        "names": "\n".join(segment.name_list).encode("utf-8", "replace"),
-        "heads": bytes(segment.heads),
+        **{n: getattr(segment, n) for n in _TEXTS},
     }
     for name in _POSTINGS:
         postings: Postings = getattr(segment, name)
-        texts[f"{name}.terms"] = "\n".join(postings.term_list).encode("utf-8", "replace")
+        arrays[f"{name}.hashes"] = postings.hashes
         arrays[f"{name}.starts"] = postings.starts
         arrays[f"{name}.items"] = postings.items
         if postings.counts is not None:
@@ -118,8 +122,8 @@ def _segment(body: memoryview, table: Mapping[str, tuple[str, int, int]]) -> Seg
     def postings(name: str) -> Postings:
         counts = array(f"{name}.counts") if f"{name}.counts" in table else None
         return Postings(
-            lambda: lines(f"{name}.terms"),
-            array(f"{name}.starts"),  # type: ignore[arg-type]  # the dtype that was saved
+            array(f"{name}.hashes"),  # type: ignore[arg-type]  # the dtype that was saved
+            array(f"{name}.starts"),  # type: ignore[arg-type]
             array(f"{name}.items"),  # type: ignore[arg-type]
             counts,  # type: ignore[arg-type]
         )
@@ -129,11 +133,11 @@ def _segment(body: memoryview, table: Mapping[str, tuple[str, int, int]]) -> Seg
         paths=tuple(paths.decode("utf-8", "surrogateescape").split("\0")) if paths else (),
         blobs=tuple(lines("blobs")),
         idents=postings("idents"),
-        heads=text("heads"),
-        names=lambda: lines("names"),
-        **{n: array(n) for n in _ARRAYS if n != "marks"},  # type: ignore[arg-type]
+        **{n: text(n) for n in _TEXTS},  # type: ignore[arg-type]
+        **{n: array(n) for n in _ARRAYS if n not in _DERIVED},  # type: ignore[arg-type]
     )
-    segment.__dict__["marks"] = array("marks")
+    for name in _DERIVED:
+        segment.__dict__[name] = array(name)
     for name in _POSTINGS[1:]:
         segment.__dict__[name] = postings(name)
     return segment

@@ -175,7 +175,8 @@ def _records(
     else:
         for path in missing:
             source = sources.pop(path, None) or files.read(root, path) or b""
-            fresh[files.blob_id(source), keys[path][1]] = extract(source, keys[path][1]).encode()
+            (record,) = extract([(source, keys[path][1])])
+            fresh[files.blob_id(source), keys[path][1]] = record
             count(1)
     stored |= fresh
     return {p: stored[k] for p, k in keys.items() if k in stored}, fresh

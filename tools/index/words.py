@@ -1,19 +1,11 @@
 """Identifiers and prose to search terms: split at case and underscores, lower case, light stem."""
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+__all__ = ["STOP", "stem", "subwords"]
 
-__all__ = ["STOP", "split_all", "stem", "subwords"]
-
-_PARTS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+|\d+"
-_PART = re.compile(_PARTS)
-_PART_OR_END = re.compile(_PARTS + r"|\n")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\x00-\x7f]+|[0-9]+")
 
 STOP = frozenset(
     """a about above after again all also always an and any anything are as at be because been
@@ -71,24 +63,3 @@ def _tidy(word: str) -> str:
 def subwords(text: str) -> tuple[str, ...]:
     """The stemmed parts of an identifier or phrase, in order, with repeats."""
     return tuple(stem(part.lower()) for part in _PART.findall(text))
-
-
-def split_all(
-    texts: Sequence[str],
-) -> "tuple[NDArray[np.int64], NDArray[np.int64], list[str]]":
-    """Split many short texts at once: arrays of text numbers and of term numbers, and the terms.
-
-    One regular expression over the joined texts and no loop over the parts: 90,000 identifiers in
-    0.15 s, a tenth of what a call for each would take.
-    """
-    import numpy as np
-
-    found = _PART_OR_END.findall("\n".join(texts))
-    known = {part: i for i, part in enumerate(dict.fromkeys(["\n", *found]))}
-    parts = np.fromiter(map(known.__getitem__, found), np.int64, len(found))
-    terms: dict[str, int] = {"": 0}
-    term_of = [terms.setdefault(stem(part.lower()), len(terms)) for part in known]
-    term_of[0] = 0
-    kept = parts != 0
-    owners = np.cumsum(~kept)[kept]
-    return owners, np.array(term_of, np.int64)[parts[kept]], list(terms)

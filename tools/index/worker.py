@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tools.index import files, regexes
-from tools.index.extract import extract
+from tools.index import files
+from tools.index.extract import extract, rough
 
 __all__ = ["Parsed", "main", "parse"]
 
@@ -67,8 +67,8 @@ def _drive(root: Path, tasks: list[Task], done: Callable[[int], None]) -> Iterat
             path, language, _ = tasks[finished]
             source = files.read(root, path)
             if source is not None:
-                rough = extract(source, language, lambda s, n: (regexes.scan(s, n), []))
-                yield path, files.blob_id(source), rough.encode()
+                (record,) = extract([(source, language)], rough)
+                yield path, files.blob_id(source), record
             finished += 1
         tasks = tasks[finished:]
 
@@ -104,10 +104,32 @@ def main() -> None:
     """The worker: tasks on standard input, one frame a file on standard output."""
     root, tasks = json.load(sys.stdin)
     out = sys.stdout.buffer
-    for path, language in tasks:
-        source = files.read(Path(root), path)
-        record = b"" if source is None else extract(source, language).encode()
-        blob = files.blob_id(source or b"")
-        out.write(_FRAME.pack(blob.encode(), len(record)))
-        out.write(record)
+    for batch in _batches(Path(root), tasks):
+        records = iter(
+            extract([(source, language) for source, language in batch if source is not None])
+        )
+        for source, _ in batch:
+            record = b"" if source is None else next(records)
+            out.write(_FRAME.pack(files.blob_id(source or b"").encode(), len(record)))
+            out.write(record)
     out.flush()
+
+
+def _batches(
+    root: Path, tasks: Sequence[tuple[str, str]]
+) -> Iterator[list[tuple[bytes | None, str]]]:
+    """Bytes and languages of the files, a megabyte at a time; no bytes for one that has gone."""
+    batch: list[tuple[bytes | None, str]] = []
+    size = 0
+    for path, language in tasks:
+        source = files.read(root, path)
+        batch.append((source, language))
+        size += len(source or b"")
+        if size > _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+_BATCH = 1 << 20

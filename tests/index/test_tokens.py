@@ -1,0 +1,83 @@
+"""Terms found and told apart as arrays: the same as one by one, in any bytes."""
+
+import re
+from collections import Counter
+
+import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tools.index import tokens
+from tools.index.extract import extract
+from tools.index.records import parts
+from tools.index.segment import build, split
+from tools.index.words import subwords
+
+WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
+_PIECES = (
+    b"load", b"HTTPServer2", b"_x", b" ", b"\n", b"(", b"a" * 65, b"b" * 64, b"12ab", b"\xff",
+    b"longer_than_eight", b"longer_than_nine_", b"$x", b"\r\n", b"\0",
+)  # fmt: skip
+CODE = st.lists(st.sampled_from(_PIECES)).map(b"".join)
+
+
+def plain(source: bytes) -> list[bytes]:
+    found = WORD.findall(source)
+    return [w for w in found if 2 <= len(w) <= 64 and not w[:1].isdigit()]
+
+
+@given(CODE | st.binary(max_size=200))
+@example(b"")
+def test_identifiers(source: bytes) -> None:
+    found = tokens.identifiers(source)
+    words = [source[s : s + n] for s, n in zip(found.starts, found.sizes, strict=True)]
+    assert words == plain(source)
+    assert [int(h) for h in found.hashes] == [tokens.hash_text(w) for w in words]
+    one, like = tokens.distinct(found.hashes)
+    assert [words[one[n]] for n in like] == words
+    assert len(one) == len(set(words))
+    assert tokens.gather(source, found.starts, found.sizes) == b"".join(w + b"\n" for w in words)
+
+
+@given(st.lists(st.text(max_size=80).filter(lambda t: "\n" not in t), min_size=1))
+def test_lines(texts: list[str]) -> None:
+    raw = [t.encode("utf-8", "replace") for t in texts]
+    found = tokens.lines(b"\n".join(raw))
+    wanted = [tokens.hash_text(t) for t in raw]
+    assert [int(h) for h in found.hashes] == (wanted if b"".join(raw) or len(raw) > 1 else [])
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(1, 300), st.integers(0, 63))
+def test_terms_that_fall_on_one_place_are_told_apart(base: int, count: int, shift: int) -> None:
+    some = np.array([(base ^ (i % 40) << shift) % 2**64 for i in range(count)], np.uint64)
+    one, like = tokens.distinct(some)
+    assert (some[one][like] == some).all()
+    assert len(one) == len(set(some.tolist()))
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z0-9_.é$ ]{0,20}", fullmatch=True), min_size=1))
+def test_parts_of_names_are_those_of_a_question(names: list[str]) -> None:
+    postings = split("".join(f"{n}\n" for n in names).encode())
+    for word in {w for n in names for w in subwords(n)}:
+        wanted = Counter({i: subwords(n).count(word) for i, n in enumerate(names)})
+        assert Counter(postings.of(word).tolist()) == +wanted
+
+
+@given(CODE)
+def test_each_identifier_is_counted_for_the_innermost_definition(body: bytes) -> None:
+    body = re.sub(rb"[^\x20-\x7e]", b" ", body)
+    source = b"top = 1  # " + body + b"\ndef f():\n    x = 2  # " + body + b"\n"
+    (record,) = extract([(source, "python")])
+    segment = build([("a.py", "", record)])
+    for word in {w for w in plain(body) if w != b"x"}:
+        docs = segment.idents.of(word.decode()).tolist()
+        assert docs[-1:] == [2]
+    assert int(segment.lengths.sum()) >= len(plain(body))
+
+
+def test_what_one_definition_and_one_file_may_hold_is_bounded() -> None:
+    many = b" ".join(b"n%d" % i for i in range(80_000)) + b" often" * 9
+    (record,) = extract([(many, "text")])
+    assert len(parts(record).counts) <= 3000
+    segment = build([("a.json", "", record)])
+    assert segment.docs == 1
