@@ -26,7 +26,7 @@ from agent.work import Deps, Lessons, RunLimits, Runner
 
 if TYPE_CHECKING:
     from agent.chat.wiring import Talks
-    from agent.gateway import Gateway
+    from agent.gateway import Gateway, RetryPolicy
     from agent.ledger import Ledger
     from agent.prices import Prices
     from agent.trajectory import RunSummary
@@ -122,7 +122,7 @@ class App:
             self,
             gateway=lambda run_id: self.gateway(run_id, {}, self.places),
             label=self._privacy,
-            redactor=lambda run_id, root: self._redactor(run_id),
+            redactor=self._redactor,
             find_runner=lambda workspace, box: self._runner(workspace, None, (), box),
         )
 
@@ -240,6 +240,29 @@ class App:
 
     def gateway(self, run_id: str, answers: Mapping[str, Completion], places: Places) -> "Gateway":
         """The only spender of a run."""
+        return self._spender(run_id, self.repo_key, self.repo.root, places, answers=answers)
+
+    def client_gateway(self, run_id: str) -> "Gateway":
+        """The only spender for clients of the server; there need not be a repository.
+
+        One attempt at each place: clients try again by themselves.
+        """
+        from agent.gateway import RetryPolicy
+
+        return self._spender(
+            run_id, "serve", self.start, self.places, answers={}, retry=RetryPolicy(max_attempts=1)
+        )
+
+    def _spender(
+        self,
+        run_id: str,
+        repo_key: str,
+        root: Path,
+        places: Places,
+        *,
+        answers: Mapping[str, Completion],
+        retry: "RetryPolicy | None" = None,
+    ) -> "Gateway":
         from agent.gateway import Gateway
         from agent.ledger import Budgets
 
@@ -254,8 +277,9 @@ class App:
                 month_usd_micro=s.max_cost_month_usd_micro,
             ),
             run_id=run_id,
-            repo_key=self.repo_key,
-            redact=self._redactor(run_id),
+            repo_key=repo_key,
+            redact=self._redactor(run_id, root),
+            retry=retry,
             recorded=answers.get,
         )
 
@@ -339,13 +363,13 @@ class App:
             environ=os.environ,
         )
 
-    def _redactor(self, run_id: str) -> "Redactor":
+    def _redactor(self, run_id: str, root: Path) -> "Redactor":
         """Secrets of known shapes, the values of `.env` files, and our own keys."""
         from tools.secrets import Redactor, env_values
 
         s = self.settings
         own = [k for k in (s.anthropic_api_key, s.onprem_api_key) if k]
-        found = [v for f in sorted(self.repo.root.glob(".env*")) for v in env_values(f)]
+        found = [v for f in sorted(root.glob(".env*")) for v in env_values(f)]
         return Redactor(key=run_id.encode(), values=(*own, *found))
 
     def _privacy(self) -> Callable[[Sequence[str]], Privacy]:

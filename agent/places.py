@@ -168,24 +168,28 @@ class Places:
             return None
         from agent.providers.openai_compatible import OpenAICompatibleProvider
 
-        def endpoint() -> Endpoint:
-            from agent.serve.supervise import ensure_worker
-
-            return ensure_worker(
-                model.path,
-                runtime_dir=paths.runtime_dir(),
-                context=model.window,
-                threads=self._settings.local_threads,
-                idle_s=self._settings.worker_idle_s,
-            )
-
         return OpenAICompatibleProvider(
             name="worker",
             model=model.name,
             location="local",
             context_window=model.window,
-            endpoint=endpoint,
+            endpoint=lambda: self._worker(model),
             dialect="pointsman",
+        )
+
+    def local_endpoint(self) -> Endpoint | None:
+        """The local model's worker, started where it is not running; None without such a model."""
+        return None if self.local_model is None else self._worker(self.local_model)
+
+    def _worker(self, model: LocalModel) -> Endpoint:
+        from agent.serve.supervise import ensure_worker
+
+        return ensure_worker(
+            model.path,
+            runtime_dir=paths.runtime_dir(),
+            context=model.window,
+            threads=self._settings.local_threads,
+            idle_s=self._settings.worker_idle_s,
         )
 
     def _onprem(self) -> Provider | None:

@@ -62,6 +62,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         (
             Command("ledger", "what was spent, in dollars and local seconds", "agent.cli.ledger"),
             Command("models", "which models are here, which is used, how fast", "agent.cli.models"),
+            Command("serve", "serve OpenAI and Anthropic clients on loopback", "agent.cli.serve"),
             Command("route", "explain where a step would go, and why", "agent.cli.route"),
             Command("eval", "SWE-bench-style evaluations", "agent.cli.evals"),
         ),
