@@ -23,6 +23,8 @@ __all__ = ["BatchResult", "ForkServer", "Quick"]
 Quick = Literal["green", "red", "timeout", "crash"]
 
 _PREFIX = b"@pointsman "
+_PARTS = {"probe.py": ("probe_values.py",)}
+"""What a script imports from beside itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,32 +64,50 @@ class ForkServer:
         """
         if self.command.kind == "command":
             return BatchResult(why="only pytest and unittest can be forked")
-        root = root.resolve()
-        lent = pytest_overlay(self.interpreter) if self.command.kind == "pytest" else Overlay()
+        extra: dict[str, object] = {
+            "jobs": [{"path": p, "content": base64.b64encode(c).decode()} for p, c in jobs],
+            "timeout_s": timeout_s,
+        }
         with tempfile.TemporaryDirectory(prefix="pointsman-try-") as scratch:
             place = Path(scratch).resolve()
-            script, plan = place / "server.py", place / "jobs.json"
-            script.write_bytes(Path(__file__).with_name("forkserver.py").read_bytes())
-            job = self._job(root, place, lent, ids, timeout_s)
-            job["jobs"] = [{"path": p, "content": base64.b64encode(c).decode()} for p, c in jobs]
-            plan.write_text(json.dumps(job), encoding="utf-8")
-            readable = [place, *interpreter_paths(self.interpreter), *lent.readable]
-            readable += [lent.directory] if lent.directory else []
-            result = self.sandbox.run(
-                (str(self.interpreter), str(script), str(plan)),
-                cwd=root,
-                env=target_environment(self.environ)
-                | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"},
-                limits=Limits(wall_s=wall_s, memory_mb=self.memory_mb),
-                # Written to by pytest's cache; as root the sandbox may be another user inside.
-                writable=(root, place),
-                readable=tuple(p for p in readable if p.exists()),
-            )
-        return _parse(result.stdout, result.stderr)
+            said = self.script("forkserver.py", root.resolve(), place, ids, extra, wall_s=wall_s)
+        return _parse(*said)
 
-    def _job(
-        self, root: Path, place: Path, lent: Overlay, ids: Sequence[str], timeout_s: float
-    ) -> dict[str, object]:
+    def script(
+        self,
+        name: str,
+        root: Path,
+        place: Path,
+        ids: Sequence[str],
+        extra: Mapping[str, object],
+        *,
+        wall_s: float,
+    ) -> tuple[bytes, bytes]:
+        """Run a script that stands beside this file, in the sandbox: (stdout, stderr).
+
+        It gets one argument: a JSON file that says how to run `ids`, with `extra` in it. `place` is
+        a directory of its own.
+        """
+        lent = pytest_overlay(self.interpreter) if self.command.kind == "pytest" else Overlay()
+        script, plan = place / name, place / "job.json"
+        for part in (name, *_PARTS.get(name, ())):
+            (place / part).write_bytes(Path(__file__).with_name(part).read_bytes())
+        plan.write_text(json.dumps({**self._job(root, place, lent, ids), **extra}), "utf-8")
+        readable = [place, *interpreter_paths(self.interpreter), *lent.readable]
+        readable += [lent.directory] if lent.directory else []
+        result = self.sandbox.run(
+            (str(self.interpreter), str(script), str(plan)),
+            cwd=root,
+            env=target_environment(self.environ)
+            | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"},
+            limits=Limits(wall_s=wall_s, memory_mb=self.memory_mb),
+            # Written to by pytest's cache; as root the sandbox may be another user inside.
+            writable=(root, place),
+            readable=tuple(p for p in readable if p.exists()),
+        )
+        return result.stdout, result.stderr
+
+    def _job(self, root: Path, place: Path, lent: Overlay, ids: Sequence[str]) -> dict[str, object]:
         """What `tools.testrun` would run, so that both see the same tests."""
         args = framework_arguments(self.command, root, tuple(ids))
         flags: dict[str, list[str]] = {}
@@ -102,7 +122,6 @@ class ForkServer:
             "ids": list(ids),
             "paths": [str(p) for p in source_directories(root)],
             "fallback": [str(lent.directory)] if lent.directory else [],
-            "timeout_s": timeout_s,
         }
 
 

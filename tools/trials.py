@@ -69,7 +69,11 @@ class Validation:
     rivals: tuple[tuple[Candidate, ...], ...]
     """Groups of synonyms; two groups or more: the tests cannot tell which is right."""
     sole: bool
-    """One group, and every candidate of its line and of tiers up to its own was tried."""
+    """One group, and the search is settled."""
+    settled: bool = False
+    """What could be a rival was tried: see `tools.rivals.settled`."""
+    untried: float = 1.0
+    """Share of the probability that is on candidates which were not tried, where it is known."""
     tried: int
     generated: int
     test_runs: int

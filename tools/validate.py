@@ -10,7 +10,7 @@ Only `sole` says that none was found although all near it were tried.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from time import monotonic
 
 from tools.enumerate import apply
 from tools.errors import SandboxError
-from tools.rivals import group, near
+from tools.rivals import group, near, settled, untried
 from tools.trials import Quicktry, Runner, Space, StoppedBy, Trial, Validation, Verdict
 from tools.types import Candidate, FileChange, Patch, TestRun
 
@@ -29,6 +29,9 @@ __all__ = ["Runner", "Space", "Trial", "Validation", "collect", "no_worse", "val
 FIRST_BATCH, BATCH = 16, 48
 MAX_RIVALS = 2
 """Groups of rivals after which a further search cannot change the answer."""
+
+Groups = tuple[tuple[Candidate, ...], ...]
+Merge = Callable[[Groups], Groups]
 
 
 def no_worse(before: TestRun, after: TestRun, targets: Sequence[str]) -> bool:
@@ -114,8 +117,13 @@ def validate(
     workers: int = 2,
     quick: Quicktry | None = None,
     per_test_timeout_s: float = 10.0,
+    weights: Mapping[Candidate, float] | None = None,
+    merge: Merge | None = None,
 ) -> Generator[Trial, None, Validation]:
     """Try candidates in order; yields a Trial for each and returns the Validation.
+
+    `weights`: the probability that a candidate is the repair, if known; the order should be by it.
+    `merge` is given the groups of plausible ones and joins those that behave alike.
 
     `make_workspace(n)` gives worker n a copy of its own. `before` is the full run to compare with;
     `failing` must turn green. `deadline_s` counts from now. Trials of different workers interleave;
@@ -124,7 +132,7 @@ def validate(
     started = monotonic()
     # More than can be tried, so that `sole` knows what was left out.
     source = iter(candidates)
-    order = list(islice(source, max_runs * 2))
+    order = list(islice(source, max(max_runs * 2, len(weights or ()))))
     search = _Search(
         make_space=make_workspace,
         runner_for=runner_for,
@@ -138,9 +146,12 @@ def validate(
         truncated=next(source, None) is not None,
     )
     trials: dict[Candidate, Trial] = {}
+    known = weights or {}
     spaces = [make_workspace(n) for n in range(workers)] if order and failing else []
     # Read now: the copies are being edited while results come in.
-    read = {c.path: spaces[0].read(c.path) for c in order if spaces}.get
+    paths = {c.path for c in order}
+    read = {p: spaces[0].read(p) for p in paths if spaces}.get
+    groups_of = _Groups(read=read, merge=merge)
     stopped: StoppedBy = "exhausted"
     with _threads(search, spaces) as start:
         running = {start(space): space for space in spaces}
@@ -152,17 +163,26 @@ def validate(
                     trials[trial.candidate] = trial
                     if trial.verdict == "plausible":
                         # Whether it is the only one is decided by what is near: that goes first.
-                        rivals = frozenset(near(order, trial.candidate))
-                        search.prefer(rivals.__contains__)
+                        search.prefer(_first(order, trial.candidate, known))
                     yield trial
-                stopped = search.over() or _enough(order, trials, read) or "exhausted"
+                stopped = search.over() or _enough(order, trials, known, groups_of) or "exhausted"
                 if search.todo and stopped == "exhausted":
                     running[start(space)] = space
             # A worker that gave candidates back may have left others idle: wake them.
             idle = [s for s in spaces if s not in running.values()]
             if search.todo and stopped == "exhausted":
                 running.update({start(space): space for space in idle})
-    return _summary(search, order, trials, stopped, monotonic() - started, read)
+    return _summary(search, order, trials, stopped, monotonic() - started, known, groups_of)
+
+
+def _first(
+    order: Sequence[Candidate], found: Candidate, weights: Mapping[Candidate, float]
+) -> Callable[[Candidate], bool]:
+    """What is tried next once something is plausible: all that is near, or only its line."""
+    if not weights:
+        return frozenset(near(order, found)).__contains__
+    line = (found.path, found.line)
+    return lambda c: (c.path, c.line) == line and c.tier <= found.tier
 
 
 Start = Callable[[Space], "Future[list[Trial]]"]
@@ -289,26 +309,38 @@ def _edited(space: Space, candidate: Candidate) -> Iterator[bool]:
 # --------------------------------------------------------------------------- what it amounts to
 
 
+@dataclass(slots=True, kw_only=True)
+class _Groups:
+    """Plausible candidates by meaning; compared again only when there is a new one."""
+
+    read: Callable[[str], bytes | None]
+    merge: Merge | None
+    known: dict[tuple[Candidate, ...], Groups] = field(default_factory=dict)
+
+    def __call__(self, found: Sequence[Candidate]) -> Groups:
+        key = tuple(found)
+        if key not in self.known:
+            groups = group(found, self.read) if found else ()
+            if len(groups) > 1 and self.merge is not None:
+                groups = self.merge(groups)
+            self.known[key] = groups
+        return self.known[key]
+
+
 def _enough(
-    order: Sequence[Candidate], trials: dict[Candidate, Trial], read: Callable[[str], bytes | None]
+    order: Sequence[Candidate],
+    trials: dict[Candidate, Trial],
+    weights: Mapping[Candidate, float],
+    groups_of: _Groups,
 ) -> StoppedBy | None:
     found = _plausible(order, trials)
-    groups = group(found, read) if found else ()
-    if len(groups) >= MAX_RIVALS:
+    if len(groups_of(found)) >= MAX_RIVALS:
         return "rivals"
-    return "sole" if found and _is_sole(order, trials, groups) else None
+    return "sole" if settled(order, trials, found, weights) else None
 
 
 def _plausible(order: Sequence[Candidate], trials: dict[Candidate, Trial]) -> list[Candidate]:
     return [c for c in order if c in trials and trials[c].verdict == "plausible"]
-
-
-def _is_sole(
-    order: Sequence[Candidate],
-    trials: dict[Candidate, Trial],
-    groups: Sequence[tuple[Candidate, ...]],
-) -> bool:
-    return len(groups) == 1 and all(c in trials for c in near(order, groups[0][0]))
 
 
 def _summary(
@@ -317,14 +349,18 @@ def _summary(
     trials: dict[Candidate, Trial],
     stopped: StoppedBy,
     duration_s: float,
-    read: Callable[[str], bytes | None],
+    weights: Mapping[Candidate, float],
+    groups_of: _Groups,
 ) -> Validation:
     found = _plausible(order, trials)
-    groups = group(found, read) if found else ()
+    groups = groups_of(found)
+    done = settled(order, trials, found, weights) and not search.truncated
     return Validation(
         plausible=tuple(found),
         rivals=groups,
-        sole=_is_sole(order, trials, groups) and not search.truncated,
+        sole=done and len(groups) == 1,
+        settled=done,
+        untried=untried(order, trials, found, weights),
         tried=len(trials),
         generated=len(order),
         test_runs=search.test_runs,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["Code", "Edit", "Scope"]
+__all__ = ["Code", "Edit", "Scope", "decoded", "line_starts"]
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -41,15 +41,25 @@ class Scope:
     """Methods of the enclosing class."""
 
 
+def decoded(data: bytes) -> tuple[str, str]:
+    """Text and encoding of a source file. Raises SyntaxError or UnicodeDecodeError."""
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    return data.decode(encoding), encoding
+
+
+def line_starts(text: str) -> Iterator[int]:
+    """Where the second and all further lines begin; the end of the text if it ends a line."""
+    return (m.end() for m in _LINE_END.finditer(text))
+
+
 class Code:
     """A parsed file. Raises SyntaxError or UnicodeDecodeError if it is not Python."""
 
     def __init__(self, data: bytes, path: str) -> None:
         self.path = path
-        self.encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        self.text = data.decode(self.encoding)
+        self.text, self.encoding = decoded(data)
         self.tree = ast.parse(self.text)
-        self.starts = [0, *(m.end() for m in _LINE_END.finditer(self.text))]
+        self.starts = [0, *line_starts(self.text)]
         self.parents: dict[ast.AST, ast.AST] = {}
         for node in ast.walk(self.tree):
             for child in ast.iter_child_nodes(node):
