@@ -1,6 +1,6 @@
 """Function-preserving inflation: a small trained `qwen35` model in the shape of a larger one.
 
-    python -m evals.bench.inflate OUT.gguf [--shape 65m|0.8b] [--model SMALL.gguf]
+    python -m evals.bench.inflate OUT.gguf [--shape 65m|0.8b|4b|27b] [--model SMALL.gguf]
 
 The larger model gives the same greedy tokens and has the same MTP acceptance, but costs what its
 shape costs: real acceptance meets real cost without anyone's weights. How each part is kept:
@@ -14,8 +14,10 @@ shape costs: real acceptance meets real cost without anyone's weights. How each 
                k scaled and 1/sqrt(head) made good in the norm of q
   vocabulary   repeats of the real rows: they tie with the real token, and the lowest id is taken
 
-Only for greedy decoding: sampling sees the repeated rows. Needs as many key as value heads in the
-recurrent blocks, in both models. Weights stay Q8_0.
+Only for greedy decoding: sampling sees the repeated rows. The small model needs as many key as
+value heads in its recurrent blocks; in the larger one value head v reads key head v modulo their
+number. `--type q4_0` halves the file, and the small model's own rounding then changes its texts:
+for costs only. 27B takes 29 GB of disk as Q8_0 and 16 as Q4_0.
 """
 
 import argparse
@@ -45,6 +47,9 @@ class Shape:
     kv_heads: int
     head: int
     ssm_heads: int
+    """Key heads of the recurrent blocks."""
+    ssm_values: int
+    """Value heads: a multiple of the key heads."""
     ssm_state: int
     vocabulary: int
 
@@ -52,11 +57,19 @@ class Shape:
 SHAPES = {
     "65m": Shape(
         width=512, layers=12, interval=4, ff=1792, heads=4, kv_heads=1, head=128,
-        ssm_heads=8, ssm_state=64, vocabulary=32768,
+        ssm_heads=8, ssm_values=8, ssm_state=64, vocabulary=32768,
     ),
     "0.8b": Shape(
         width=1024, layers=24, interval=4, ff=3584, heads=8, kv_heads=2, head=256,
-        ssm_heads=16, ssm_state=128, vocabulary=248320,
+        ssm_heads=16, ssm_values=16, ssm_state=128, vocabulary=248320,
+    ),
+    "4b": Shape(
+        width=2560, layers=32, interval=4, ff=9216, heads=16, kv_heads=4, head=256,
+        ssm_heads=16, ssm_values=32, ssm_state=128, vocabulary=248320,
+    ),
+    "27b": Shape(
+        width=5120, layers=64, interval=4, ff=17408, heads=24, kv_heads=4, head=256,
+        ssm_heads=16, ssm_values=48, ssm_state=128, vocabulary=248320,
     ),
 }  # fmt: skip
 
@@ -71,6 +84,7 @@ def shape_of(fields: dict[str, Any]) -> Shape:
         kv_heads=fields["attention.head_count_kv"],
         head=fields["attention.key_length"],
         ssm_heads=fields["ssm.group_count"],
+        ssm_values=fields["ssm.time_step_rank"],
         ssm_state=fields["ssm.state_size"],
         vocabulary=fields["vocab_size"],
     )
@@ -96,6 +110,10 @@ class Inflater:
     def __init__(self, small: Shape, large: Shape) -> None:
         if large.heads // large.kv_heads < small.heads // small.kv_heads or small.kv_heads > 1:
             raise SystemExit("the real heads must share one key head in both shapes")
+        if small.ssm_values != small.ssm_heads or large.ssm_values % large.ssm_heads:
+            raise SystemExit(
+                "value heads must be as many as key heads, or a multiple in the larger"
+            )
         self.small, self.large = small, large
 
     def tensor(self, name: str, array: "Array") -> "Array":
@@ -160,37 +178,47 @@ class Inflater:
     def _attn_k_norm(self, array: "Array") -> "Array":
         return self._norm(array, self.small.head, self.large.head)
 
-    def _ssm(self, array: "Array", parts: int) -> "Array":
-        b = self.large
-        return self._heads(array, parts, b.ssm_heads, self.small.ssm_state, b.ssm_state)
+    def _value_heads(self, array: "Array") -> "Array":
+        """Rows are value heads x channels."""
+        s, b = self.small, self.large
+        return self._heads(array, 1, b.ssm_values, s.ssm_state, b.ssm_state)
+
+    def _qkv(self, array: "Array") -> "Array":
+        """Rows are q, k (key heads each), then v (value heads)."""
+        import numpy as np
+
+        s, b = self.small, self.large
+        keys, values = np.split(array, [2 * s.ssm_heads * s.ssm_state])
+        wide = self._heads(keys, 2, b.ssm_heads, s.ssm_state, b.ssm_state)
+        return np.concatenate([wide, self._value_heads(values)])
 
     def _attn_qkv(self, array: "Array") -> "Array":
-        return self._columns(self._ssm(array, 3))
+        return self._columns(self._qkv(array))
 
     def _attn_gate(self, array: "Array") -> "Array":
-        return self._columns(self._ssm(array, 1))
+        return self._columns(self._value_heads(array))
 
     def _ssm_conv1d(self, array: "Array") -> "Array":
-        return self._ssm(array, 3)
+        return self._qkv(array)
 
     def _ssm_out(self, array: "Array") -> "Array":
-        return self._rows(self._ssm(array.T, 1).T)
+        return self._rows(self._value_heads(array.T).T)
 
     def _ssm_norm(self, array: "Array") -> "Array":
         return self._norm(array, self.small.ssm_state, self.large.ssm_state)
 
     def _ssm_alpha(self, array: "Array") -> "Array":
-        return pad(array, self.large.ssm_heads, self.large.width)
+        return pad(array, self.large.ssm_values, self.large.width)
 
     _ssm_beta = _ssm_alpha
 
     def _ssm_a(self, array: "Array") -> "Array":
-        out = pad(array, self.large.ssm_heads)
+        out = pad(array, self.large.ssm_values)
         out[len(array) :] = -1.0
         return out
 
     def _ssm_dt_bias(self, array: "Array") -> "Array":
-        return pad(array, self.large.ssm_heads)
+        return pad(array, self.large.ssm_values)
 
     def _nextn_eh_proj(self, array: "Array") -> "Array":
         """Columns are embedding, then hidden row."""
@@ -216,14 +244,15 @@ def _full(layer: int, shape: Shape) -> bool:
     return (layer + 1) % shape.interval == 0
 
 
-def inflate(source: Path, target: Path, large: Shape) -> None:
-    """Write `source` in the shape `large`."""
+def inflate(source: Path, target: Path, large: Shape, *, kind: str = "q8_0") -> None:
+    """Write `source` in the shape `large`; what it holds as Q8_0 becomes `kind` (q8_0, q4_0)."""
     import gguf
 
     reader = gguf.GGUFReader(source)
     fields = _fields(reader)
     small = shape_of(fields)
     rules = Inflater(small, large)
+    quantised = gguf.GGMLQuantizationType[kind.upper()]
     writer = gguf.GGUFWriter(target, "qwen35", use_temp_file=True)
     _metadata(writer, reader, fields, small, large)
     tensors = {t.name: t for t in reader.tensors}
@@ -233,8 +262,7 @@ def inflate(source: Path, target: Path, large: Shape) -> None:
         if idle:
             array *= 0
         if tensor.tensor_type == gguf.GGMLQuantizationType.Q8_0:
-            kind = gguf.GGMLQuantizationType.Q8_0
-            writer.add_tensor(name, gguf.quants.quantize(array, kind), raw_dtype=kind)
+            writer.add_tensor(name, gguf.quants.quantize(array, quantised), raw_dtype=quantised)
         else:
             writer.add_tensor(name, array)
     writer.write_header_to_file()
@@ -277,9 +305,9 @@ def _metadata(writer: Any, reader: Any, fields: dict[str, Any], small: Shape, la
         "attention.layer_norm_rms_epsilon": fields["attention.layer_norm_rms_epsilon"]
         * (small.ssm_state / large.ssm_state) ** 2,
         "ssm.group_count": large.ssm_heads,
-        "ssm.time_step_rank": large.ssm_heads,
+        "ssm.time_step_rank": large.ssm_values,
         "ssm.state_size": large.ssm_state,
-        "ssm.inner_size": large.ssm_heads * large.ssm_state,
+        "ssm.inner_size": large.ssm_values * large.ssm_state,
         "vocab_size": large.vocabulary,
     }
     more = large.vocabulary - small.vocabulary
@@ -301,8 +329,9 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--shape", choices=sorted(SHAPES), default="65m")
     parser.add_argument("--model", type=Path, default=MINI)
+    parser.add_argument("--type", choices=("q8_0", "q4_0"), default="q8_0")
     args = parser.parse_args()
-    inflate(args.model, args.out, SHAPES[args.shape])
+    inflate(args.model, args.out, SHAPES[args.shape], kind=args.type)
     print(f"{args.out}: {args.out.stat().st_size / 2**20:.0f} MiB")
     return 0
 

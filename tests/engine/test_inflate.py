@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from agent.engine.engine import Engine, Query
 from agent.engine.sampling import Sampling
 from agent.types import DecodeHints
@@ -23,7 +25,9 @@ def decoded(model: Path) -> tuple[str, int, int]:
     return answer.choices[0].text, answer.stats.drafted, answer.stats.accepted
 
 
-def test_the_function_is_preserved(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("values", "kv_heads"), [(1, 1), (3, 2)])
+def test_the_function_is_preserved(tmp_path: Path, values: int, kv_heads: int) -> None:
+    """`values`: value heads to a key head of the recurrent blocks, as 0.8B and 27B have them."""
     large, shape = tmp_path / "large.gguf", read_shape(MINI)
     # Wider, deeper, with more and wider heads, another pattern of blocks, a larger vocabulary.
     inflate(
@@ -34,10 +38,11 @@ def test_the_function_is_preserved(tmp_path: Path) -> None:
             layers=2 * shape.layers,
             interval=2 * shape.interval,
             ff=shape.ff + 64,
-            heads=shape.heads + 1,
-            kv_heads=1,
+            heads=kv_heads * (shape.heads + 1),
+            kv_heads=kv_heads,
             head=2 * shape.head,
             ssm_heads=shape.ssm_heads + 1,
+            ssm_values=values * (shape.ssm_heads + 1),
             ssm_state=2 * shape.ssm_state,
             vocabulary=shape.vocabulary + 904,
         ),
