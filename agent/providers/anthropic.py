@@ -18,16 +18,17 @@ from agent.errors import (
     RateLimited,
     RequestRejected,
 )
+from agent.providers.anthropic_request import body_of
 from agent.providers.base import check_window
 from agent.providers.http import Guard, HttpLimits, guarded, status_error, transport_error
 from agent.types import (
     CancelToken,
     Completion,
     Location,
-    Message,
     OnText,
     Request,
     StopReason,
+    Thought,
     ToolCall,
     Usage,
 )
@@ -43,6 +44,7 @@ _STOPS: dict[str, StopReason] = {
     "max_tokens": "length",
     "tool_use": "tool_use",
     "refusal": "refusal",
+    "pause_turn": "pause",
 }
 
 
@@ -78,7 +80,7 @@ class AnthropicProvider:
         began = time.monotonic()
         with guarded(self.name, self._limits, cancel) as (http, guard), _ours(self.name, guard):
             answer = _Answer()
-            for event in self._events(http, _body(request, self.model, self._cache_ttl)):
+            for event in self._events(http, body_of(request, self.model, self._cache_ttl)):
                 answer.take(event, on_text)
             stop = answer.stop_reason(self.name)
         return Completion(
@@ -90,6 +92,7 @@ class AnthropicProvider:
             location=self.location,
             duration_s=time.monotonic() - began,
             tool_calls=answer.calls(self.name),
+            native=answer.native(),
         )
 
     def _events(self, http: "httpx2.Client", body: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -148,86 +151,6 @@ def _in_stream(name: str, kind: str, text: str) -> PointsmanError:
     return ProviderUnavailable(f"{name} broke off: {kind or 'error'}: {text[:300]}")
 
 
-# --------------------------------------------------------------------------- request
-
-
-def _body(request: Request, model: str, cache_ttl: Literal["5m", "1h"]) -> dict[str, Any]:
-    cache = {"type": "ephemeral", "ttl": cache_ttl}
-    body: dict[str, Any] = {
-        "model": model,
-        "max_tokens": request.max_tokens,
-        "messages": _messages(request.messages),
-        # Marks the last cacheable block: the next turn of the step reads the prefix at a tenth.
-        "cache_control": cache,
-    }
-    system = "\n\n".join(m.content for m in request.messages if m.role == "system")
-    if system:
-        body["system"] = [{"type": "text", "text": system, "cache_control": cache}]
-    if request.stop:
-        body["stop_sequences"] = list(request.stop)
-    if request.json_schema is not None:
-        schema = {"type": "json_schema", "schema": _json(request.json_schema, "json_schema")}
-        body["output_config"] = {"format": schema}
-    if request.tools:
-        body["tools"] = [
-            {
-                "name": t.name,
-                "description": t.description,
-                "input_schema": _json(t.schema, t.name),
-                **({"strict": True} if t.strict else {}),
-            }
-            for t in request.tools
-        ]
-        kinds = {"auto": "auto", "none": "none", "required": "any"}
-        body["tool_choice"] = {"type": kinds[request.tool_choice]}
-    if request.thinking:
-        body["thinking"] = {"type": "adaptive"}
-    return body
-
-
-def _json(text: str, what: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise RequestRejected(f"the schema of {what} is not JSON: {error}", billed="no") from error
-    if not isinstance(value, dict):
-        raise RequestRejected(f"the schema of {what} is not an object", billed="no")
-    return value
-
-
-def _messages(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
-    """Turns alternate there, and tool results belong to the user: neighbours are joined."""
-    turns: list[dict[str, Any]] = []
-    for message in messages:
-        if message.role == "system":
-            continue
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = _blocks(message)
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
-        elif blocks:
-            turns.append({"role": role, "content": blocks})
-    return turns
-
-
-def _blocks(message: Message) -> list[dict[str, Any]]:
-    if message.role == "tool":
-        return [
-            {
-                "type": "tool_result",
-                "tool_use_id": message.tool_call_id or "",
-                "content": message.content,
-            }
-        ]
-    blocks: list[dict[str, Any]] = []
-    if message.content:
-        blocks.append({"type": "text", "text": message.content})
-    for call in message.tool_calls:
-        arguments = _json(call.arguments or "{}", call.name)
-        blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": arguments})
-    return blocks
-
-
 # --------------------------------------------------------------------------- answer
 
 
@@ -238,6 +161,14 @@ class _Tool:
     parts: list[str] = field(default_factory=list)
     closed: bool = False
 
+    def arguments(self) -> dict[str, Any] | None:
+        """None for what is no JSON object."""
+        try:
+            value = json.loads("".join(self.parts) or "{}")
+        except ValueError:
+            return None
+        return value if isinstance(value, dict) else None
+
 
 @dataclass(slots=True)
 class _Answer:
@@ -245,6 +176,8 @@ class _Answer:
 
     texts: list[str] = field(default_factory=list)
     tools: dict[int, _Tool] = field(default_factory=dict)
+    blocks: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Text and thinking, by index."""
     open: set[int] = field(default_factory=set)
     counts: dict[str, Any] = field(default_factory=dict)
     stop: str | None = None
@@ -276,8 +209,11 @@ class _Answer:
             self._require(index not in self.open, event)
             self.open.add(index)
             block = event.get("content_block") or {}
-            if block.get("type") == "tool_use":
+            kind_of_block = block.get("type")
+            if kind_of_block == "tool_use":
                 self.tools[index] = _Tool(str(block.get("id", "")), str(block.get("name", "")))
+            elif kind_of_block in ("text", "thinking", "redacted_thinking"):
+                self.blocks[index] = dict(block)
         elif kind == "content_block_stop":
             self._require(index in self.open, event)
             self.open.discard(index)
@@ -291,9 +227,21 @@ class _Answer:
         if delta.get("type") == "text_delta":
             text = str(delta.get("text") or "")
             self.texts.append(text)
+            self._grow(index, "text", text)
             on_text(text)
+        elif delta.get("type") == "thinking_delta":
+            text = str(delta.get("thinking") or "")
+            self._grow(index, "thinking", text)
+            if text:
+                on_text(Thought(text))
+        elif delta.get("type") == "signature_delta":
+            self._grow(index, "signature", str(delta.get("signature") or ""))
         elif delta.get("type") == "input_json_delta" and index in self.tools:
             self.tools[index].parts.append(str(delta.get("partial_json") or ""))
+
+    def _grow(self, index: int, key: str, text: str) -> None:
+        if index in self.blocks:
+            self.blocks[index][key] = str(self.blocks[index].get(key) or "") + text
 
     def _require(self, right: bool, event: dict[str, Any]) -> None:
         if not right:
@@ -312,16 +260,30 @@ class _Answer:
         found = []
         for tool in self.tools.values():
             arguments = "".join(tool.parts) or "{}"
-            try:
-                whole = tool.closed and isinstance(json.loads(arguments), dict)
-            except ValueError:
-                whole = False
             # A call cut by max_tokens is dropped: half an argument list must never be acted on.
-            if whole:
+            if tool.closed and tool.arguments() is not None:
                 found.append(ToolCall(id=tool.id, name=tool.name, arguments=arguments))
             elif self.stop == "tool_use":
                 raise ProviderUnavailable(f"{name}: the arguments of {tool.name} are not JSON")
         return tuple(found)
+
+    def native(self) -> str:
+        """The turn's blocks, where it holds thinking: that is signed, and must go back as it came
+        or the next request of the turn is refused."""
+        if all(b.get("type") == "text" for b in self.blocks.values()):
+            return ""
+        found: dict[int, dict[str, Any]] = {
+            i: b for i, b in self.blocks.items() if b.get("type") != "text" or b.get("text")
+        }
+        for index, tool in self.tools.items():
+            if tool.closed and (arguments := tool.arguments()) is not None:
+                found[index] = {
+                    "type": "tool_use",
+                    "id": tool.id,
+                    "name": tool.name,
+                    "input": arguments,
+                }
+        return json.dumps([found[i] for i in sorted(found)], ensure_ascii=False)
 
     def usage(self, name: str, cache_ttl: Literal["5m", "1h"]) -> Usage:
         writes = self.counts.get("cache_creation") or {}

@@ -6,13 +6,14 @@ carries decoding hints and the last chunk decode statistics, both under `"points
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.errors import PointsmanError, ProviderUnavailable, RequestRejected
 from agent.providers.base import check_window
-from agent.providers.http import Guard, HttpLimits, guarded, status_error, transport_error
+from agent.providers.calls import Gatherer, written_out
+from agent.providers.http import HttpLimits, guarded, status_error, transport_error
 from agent.types import (
     CancelToken,
     Choice,
@@ -24,7 +25,9 @@ from agent.types import (
     OnText,
     Request,
     StopReason,
+    Thought,
     ToolCall,
+    ToolSpec,
     Usage,
 )
 
@@ -92,7 +95,7 @@ class OpenAICompatibleProvider:
                 raise guard.error() or error from None
             except _foreign() as error:
                 raise transport_error(error, guard) from error
-            return answer.completion(self, time.monotonic() - began, guard)
+            return answer.completion(self, time.monotonic() - began, request.tools)
 
 
 def _foreign() -> tuple[type[Exception], ...]:
@@ -159,7 +162,7 @@ def _body(request: Request, model: str, dialect: Dialect) -> dict[str, Any]:
         ("seed", request.seed),
         ("n", request.n if request.n > 1 else None),
         ("stop", list(request.stop) or None),
-        ("tool_choice", request.tool_choice if request.tools else None),
+        ("tool_choice", None if request.tool_choice == "auto" else request.tool_choice),
     )
     body.update({key: value for key, value in optional if value is not None})
     if request.json_schema is not None:
@@ -222,18 +225,11 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class _Call:
-    id: str = ""
-    name: str = ""
-    parts: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Answer:
     """Gathers a stream of chunks; choices are told apart by their index."""
 
     texts: dict[int, list[str]] = field(default_factory=dict)
-    calls: dict[int, _Call] = field(default_factory=dict)
+    calls: Gatherer = field(default_factory=Gatherer)
     stops: dict[int, str] = field(default_factory=dict)
     counts: dict[str, Any] | None = None
     extension: dict[str, Any] = field(default_factory=dict)
@@ -263,22 +259,17 @@ class _Answer:
             self.texts.setdefault(index, []).append(text)
             if index == 0:
                 on_text(text)
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
+        if isinstance(thought, str) and thought and index == 0:
+            on_text(Thought(thought))
         for call in delta.get("tool_calls") or ():
             if index == 0 and isinstance(call, dict):
-                self._call(call)
+                self.calls.take(call)
         if choice.get("finish_reason"):
             self.stops[index] = str(choice["finish_reason"])
 
-    def _call(self, call: dict[str, Any]) -> None:
-        position = call.get("index", 0)
-        function = call.get("function") or {}
-        found = self.calls.setdefault(position if isinstance(position, int) else 0, _Call())
-        found.id = str(call.get("id") or found.id)
-        found.name = str(function.get("name") or found.name)
-        found.parts.append(str(function.get("arguments") or ""))
-
     def completion(
-        self, provider: OpenAICompatibleProvider, duration_s: float, guard: Guard
+        self, provider: OpenAICompatibleProvider, duration_s: float, tools: Sequence[ToolSpec]
     ) -> Completion:
         name = provider.name
         if 0 not in self.stops:
@@ -287,35 +278,32 @@ class _Answer:
             raise ProviderUnavailable(
                 f"{name} stopped for a reason not known here: {self.stops[0]!r}"
             )
-        text = "".join(self.texts.get(0, ()))
+        stop = _STOPS[self.stops[0]]
+        text, calls = self._said("".join(self.texts.get(0, ())), stop, tools)
         return Completion(
             text=text,
-            stop_reason=_STOPS[self.stops[0]],
+            stop_reason="tool_use" if calls and stop == "end" else stop,
             usage=self._usage(provider),
             model=provider.model,
             provider=name,
             location=provider.location,
             duration_s=duration_s,
-            tool_calls=self._tool_calls(name),
+            tool_calls=calls,
             choices=self._choices(),
             decode=self._decode(name),
         )
 
-    def _tool_calls(self, name: str) -> tuple[ToolCall, ...]:
-        found = []
-        for position, call in sorted(self.calls.items()):
-            arguments = "".join(call.parts) or "{}"
-            try:
-                whole = isinstance(json.loads(arguments), dict)
-            except ValueError:
-                whole = False
+    def _said(
+        self, text: str, stop: StopReason, tools: Sequence[ToolSpec]
+    ) -> tuple[str, tuple[ToolCall, ...]]:
+        """The text and the calls, which some servers leave in the text."""
+        calls = self.calls.calls()
+        if tools and not calls:
+            text, calls = written_out(text, tools)
+        if stop == "length":
             # A call cut by max_tokens is dropped: half an argument list must never be acted on.
-            if whole:
-                call_id = call.id or f"call_{position}"
-                found.append(ToolCall(id=call_id, name=call.name, arguments=arguments))
-            elif _STOPS[self.stops[0]] == "tool_use":
-                raise ProviderUnavailable(f"{name}: the arguments of {call.name} are not JSON")
-        return tuple(found)
+            calls = tuple(c for c in calls if not c.malformed and c.arguments != "{}")
+        return text, calls
 
     def _choices(self) -> tuple[Choice, ...]:
         """All choices that finished, when there is more than one or they have log-probabilities."""

@@ -12,6 +12,7 @@ Events = list[dict[str, Any]]
 def anthropic_events(
     text: str = "",
     *,
+    thinking: str = "",
     tools: Sequence[tuple[str, str, str]] = (),
     stop_reason: str | None = None,
     model: str = "claude-opus-5-5",
@@ -26,6 +27,12 @@ def anthropic_events(
     }  # fmt: skip
     events: Events = [{"type": "message_start", "message": message}]
     blocks: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    if thinking:
+        parts: list[dict[str, Any]] = [
+            {"type": "thinking_delta", "thinking": thinking},
+            {"type": "signature_delta", "signature": f"signed:{thinking}"},
+        ]
+        blocks.append(({"type": "thinking", "thinking": "", "signature": ""}, parts))
     if text:
         halves = [h for h in (text[: len(text) // 2], text[len(text) // 2 :]) if h]
         deltas = [{"type": "text_delta", "text": h} for h in halves]

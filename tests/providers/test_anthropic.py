@@ -126,7 +126,7 @@ def test_a_call_cut_by_max_tokens_is_never_acted_on() -> None:
     assert (done.stop_reason, done.tool_calls) == ("length", ())
 
 
-@pytest.mark.parametrize("reason", ["pause_turn", "surprise", None])
+@pytest.mark.parametrize("reason", ["surprise", None])
 def test_unknown_stop_reasons_are_errors(reason: str | None) -> None:
     events = dialects.anthropic_events("text")
     events[-2]["delta"]["stop_reason"] = reason
