@@ -9,8 +9,9 @@ from agent.engine.costs import Costs
 from agent.engine.drafters.copy import CopyDrafter
 from agent.engine.generate import Constraint, EndReason, Generated, Job, generate
 from agent.engine.grammar import CallGrammar, Grammar
-from agent.engine.llama import Model
+from agent.engine.llama import Model, build
 from agent.engine.parallel import Hypothesis, Parallel
+from agent.engine.prefixes import PrefixStore, model_identity
 from agent.engine.routed import Chained, Decision, Routed
 from agent.engine.sampling import Sampler, Sampling
 from agent.engine.segments import Segments
@@ -84,9 +85,14 @@ class Engine:
         n_ctx: int,
         threads: int | None = None,
         weights: Weights = Weights(),  # noqa: B008  (frozen)
+        prefixes: Path | None = None,
+        extra_buffers: bool | None = None,
     ) -> None:
-        self.model = Model(path, weights=weights)
-        self.session = Session(self.model, n_ctx=n_ctx, threads=threads)
+        """`prefixes`: a directory where states of long beginnings are kept; None: in memory only.
+        `extra_buffers`: see Model."""
+        self.model = Model(path, weights=weights, extra_buffers=extra_buffers)
+        store = _store(prefixes, path, self.model) if prefixes else None
+        self.session = Session(self.model, n_ctx=n_ctx, threads=threads, prefixes=store)
         self.template = ChatTemplate(self.model)
         self.pace = Pace(self._assumed())
         self.mtp_trusted = self.session.mtp is not None
@@ -365,6 +371,12 @@ class Engine:
         size = max(2048, 1 << (cells - 1).bit_length())
         self._parallel = Parallel(self.model, width=width, n_ctx=size, threads=self.session.threads)
         return self._parallel
+
+
+def _store(folder: Path, path: Path, model: Model) -> PrefixStore:
+    """A state is of use to the same weights, build and cache type only."""
+    parts = (model_identity(path), build(), model.weights.kv_type, model.has_mtp)
+    return PrefixStore(folder, identity=":".join(map(str, parts)))
 
 
 def _ignore(_: str) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "Model",
     "amx_present",
     "bindings",
+    "build",
     "gbnf_of_schema",
     "gpu_build",
 ]
@@ -66,6 +67,13 @@ def bindings() -> _Bindings:
     core.llama_backend_init()
     _keep.extend((library, callback))
     return library
+
+
+def build() -> str:
+    """Names the installed llama.cpp: a saved state is of use to no other."""
+    from importlib.metadata import version
+
+    return f"llama-cpp-python {version('llama-cpp-python')}"
 
 
 def gpu_build() -> bool:

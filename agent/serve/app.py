@@ -65,10 +65,19 @@ class Worker:
                 "mtp": engine.mtp_trusted,
                 "self_test": asdict(self.self_test),
                 "costs": asdict(engine.costs),
+                "prefixes": self._prefixes(),
                 "active": self.runner.active,
                 "uptime_s": round(time.monotonic() - self.started, 3),
             }
         )
+
+    def _prefixes(self) -> dict[str, Any] | None:
+        """States on disk, of every model, and those that were ignored."""
+        store = self.runner.engine.session.prefixes
+        if store is None:
+            return None
+        files, size = store.usage()
+        return {"files": files, "bytes": size, "notices": store.notices}
 
     async def models(self, _: Request) -> Response:
         one = {

@@ -48,6 +48,7 @@ class Runner:
                 future.set_exception(error)
             finally:
                 self.active -= 1
+            self.engine.session.settle()
 
         self.active += 1
         try:

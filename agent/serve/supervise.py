@@ -174,9 +174,10 @@ def _start(
 ) -> "subprocess.Popen[bytes]":
     import platformdirs
 
-    cache = platformdirs.user_cache_path("pointsman") / "calibration"
+    cache = platformdirs.user_cache_path("pointsman")
     argv = [sys.executable, "-P", "-m", "agent.serve.worker", "--model", str(model)]
-    argv += ["--socket", str(place.socket), "--cache", str(cache)]
+    argv += ["--socket", str(place.socket), "--cache", str(cache / "calibration")]
+    argv += ["--prefixes", str(cache / "prefixes")]
     argv += ["--context", str(context), "--idle", str(idle_s)]
     argv += ["--threads", str(threads)] if threads else []
     kept = {

@@ -27,6 +27,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--prefixes", type=Path)
     parser.add_argument("--context", type=int, default=8192)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--idle", type=float, default=900.0)
@@ -57,7 +58,13 @@ async def _serve(args: argparse.Namespace) -> None:
 
     size = args.model.stat().st_size
     weights = _placed(args) if size >= _QUICK_BYTES else Weights()
-    engine = Engine(args.model, n_ctx=args.context, threads=args.threads, weights=weights)
+    engine = Engine(
+        args.model,
+        n_ctx=args.context,
+        threads=args.threads,
+        weights=weights,
+        prefixes=args.prefixes,
+    )
     self_test = engine.self_test(tokens=24 if size < _QUICK_BYTES else 8)
     costs = load_costs(args.cache, args.model, engine.session.threads)
     if costs is None and size < _QUICK_BYTES:

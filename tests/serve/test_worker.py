@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from agent.serve.supervise import ensure_worker
+from agent.serve.supervise import ensure_worker, stop_all
 
 HELLO = [{"role": "user", "content": "def add(a, b): return a - b"}]
 
@@ -203,3 +203,25 @@ def test_models_and_tokens(client: httpx2.Client) -> None:
 
 def _health(client: httpx2.Client) -> Any:
     return client.get(httpx2.URL("http://worker/health")).json()
+
+
+def test_a_worker_started_anew_keeps_the_system_prompt(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    messages = [
+        {"role": "system", "content": "You repair Python. " * 30},
+        {"role": "user", "content": "one"},
+    ]
+    cached = []
+    for _ in range(2):
+        endpoint = ensure_worker(tiny_model, runtime_dir=tmp_path / "run", context=2048)
+        transport = httpx2.HTTPTransport(uds=str(endpoint.uds))
+        with httpx2.Client(transport=transport, base_url=endpoint.base_url, timeout=30) as made:
+            usage = ask(made, messages=messages)["usage"]
+            cached.append(usage["prompt_tokens_details"]["cached_tokens"])
+            ask(made)  # the state is written by now
+            assert _health(made)["prefixes"]["files"] == 1
+        stop_all(tmp_path / "run")
+    assert cached[0] == 0
+    assert cached[1] > 300

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from agent import models
 from agent.engine.engine import Answer, Engine, Query
 from agent.engine.generate import Generated, Job, generate
+from agent.engine.llama import Model
+from agent.engine.prefixes import PrefixStore
 from agent.engine.sampling import Sampler, Sampling
 from agent.engine.sessions import Session
 from agent.engine.target import ROLLBACK
@@ -258,3 +260,25 @@ def test_an_8_bit_cache_and_placed_experts_keep_drafts_exact(
     (default, size), (placed, same_size), (_, smaller) = texts.values()
     assert placed == default
     assert smaller < same_size == size, "the cache takes less"
+
+
+def test_an_attention_only_model_also_goes_on_from_the_disk(
+    architectures: dict[str, Path], tmp_path: Path
+) -> None:
+    model = Model(architectures["qwen3"])
+    system = "<|im_start|>system\n" + "Repair Python. " * 40 + "<|im_end|>\n"
+    one, two = (
+        model.tokenize(f"{system}<|im_start|>user\n{t}<|im_end|>\n<|im_start|>", special=True)
+        for t in ("one", "another")
+    )
+    first = Session(model, n_ctx=2048, prefixes=PrefixStore(tmp_path, identity="x"))
+    first.begin(one)
+    first.settle()
+    expected = first.begin(two).row.copy()
+    first.close()
+    second = Session(model, n_ctx=2048, prefixes=PrefixStore(tmp_path, identity="x"))
+    again = second.begin(two)
+    assert again.reused > 256
+    np.testing.assert_allclose(again.row, expected, atol=TIE)
+    second.close()
+    model.close()
