@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tools.index import grammar, regexes, tokens
 from tools.index.grammar import Found
 from tools.index.languages import TREE_SITTER
-from tools.index.records import KINDS, Outline, encode
+from tools.index.records import KINDS, Columns, Outline, encode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def exact(source: bytes, language: str) -> tuple[list[Found], list[tuple[int, in
         return rough(source, language)
     found, imports, broken = grammar.walk(source, language)
     if broken:
-        found = found + _uncovered(found, regexes.scan(source, language))
+        found = found + _uncovered(source, found, regexes.scan(source, language))
     return sorted(found, key=_in_order), imports
 
 
@@ -80,70 +80,71 @@ def _in_order(found: Found) -> tuple[int, int]:
     return found.start, -found.end
 
 
-def _uncovered(found: list[Found], more: list[Found]) -> list[Found]:
+def _uncovered(source: bytes, found: list[Found], more: list[Found]) -> list[Found]:
     """What the regex tier saw and the broken tree did not."""
-    known = {(f.name.rpartition(".")[2], f.line) for f in found}
-    return [m for m in more if (m.name.rpartition(".")[2], m.line) not in known]
+
+    def place(f: Found) -> tuple[str, int]:
+        return f.name.rpartition(".")[2], source.count(b"\n", 0, f.start)
+
+    known = set(map(place, found))
+    return [m for m in more if place(m) not in known]
 
 
 # ------------------------------------------------------------------------------ outlines
 
-_MODULE, _CLASS, _FUNCTION, _METHOD, _TYPE = map(
-    KINDS.index, ("module", "class", "function", "method", "type")
-)
+_MODULE, _FUNCTION, _METHOD = map(KINDS.index, ("module", "function", "method"))
+_OWNING = (KINDS.index("class"), KINDS.index("type"))
 _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
 
 def _outline(source: bytes, found: list[Found], imports: list[tuple[int, int, str]]) -> Outline:
     """Parents and qualified names from the spans."""
-    lines = source.count(b"\n") + (not source.endswith(b"\n"))
-    out = Outline()
-    _add(out, "", _MODULE, 1, max(lines, 1), "")
-    out.bounds.append(0)
-    out.owners.append(0)
+    names, kinds, signatures = [""], bytearray([_MODULE]), [""]
+    starts, ends, bounds, owners = [0], [len(source)], [0], [0]
     open_ = [(0, len(source), 0)]
-    for name, kind, start, end, line, end_line, signature in found[:_MAX_DEFINITIONS]:
-        # `a, b = 1, 2` gives two names one span: neither is inside the other.
+    for name, kind, start, end, signature in found[:_MAX_DEFINITIONS]:
         while len(open_) > 1 and start >= open_[-1][1]:
-            _close(out, open_)
+            at = open_.pop()[1]
+            _mark(bounds, owners, at, open_[-1][2])
+        # `a, b = 1, 2` gives two names one span: neither is inside the other.
         if len(open_) > 1 and (start, end) == open_[-1][:2]:
             open_.pop()
-        parent = open_[-1][2]
+        _, last, parent = open_[-1]
         number = _NUMBER[kind]
-        if number == _FUNCTION and (out.kinds[parent] in (_CLASS, _TYPE) or "." in name):
+        if number == _FUNCTION and (kinds[parent] in _OWNING or "." in name):
             number = _METHOD
-        above = out.names[parent]
-        _mark(out, start, len(out.names))
-        open_.append((start, min(end, open_[-1][1]), len(out.names)))
-        name = (f"{above}.{name}" if above else name)[:200]
-        _add(out, name.replace("\n", " "), number, line, end_line, signature)
+        if parent:
+            name = f"{names[parent]}.{name}"[:200]
+        end = min(end, last)
+        open_.append((start, end, len(names)))
+        _mark(bounds, owners, start, len(names))
+        names.append(name)
+        kinds.append(number)
+        starts.append(start)
+        ends.append(end)
+        signatures.append(signature)
     while len(open_) > 1:
-        _close(out, open_)
-    out.imports = sorted({(first, last) for first, last, _ in imports})
-    out.modules = tuple(dict.fromkeys(m for _, _, text in imports for m in _modules(text)))[:200]
-    out.generated = _GENERATED.search(source, 0, 1500) is not None
-    return out
+        at = open_.pop()[1]
+        _mark(bounds, owners, at, open_[-1][2])
+    modules = dict.fromkeys(m for _, _, text in imports for m in _modules(text))
+    return Outline(
+        names, kinds, starts, ends, signatures, bounds, owners,
+        sorted({(first, last) for first, last, _ in imports}), tuple(modules)[:200],
+        _is_generated(source[:1500]),
+    )  # fmt: skip
 
 
-def _add(out: Outline, name: str, kind: int, line: int, end_line: int, signature: str) -> None:
-    out.names.append(name)
-    out.kinds.append(kind)
-    out.lines.append(line)
-    out.ends.append(end_line)
-    out.signatures.append(signature)
-
-
-def _close(out: Outline, open_: list[tuple[int, int, int]]) -> None:
-    _, end, _ = open_.pop()
-    _mark(out, end, open_[-1][2])
-
-
-def _mark(out: Outline, at: int, owner: int) -> None:
-    if out.bounds[-1] == at:
-        out.owners[-1] = owner
+def _mark(bounds: list[int], owners: list[int], at: int, owner: int) -> None:
+    if bounds[-1] == at:
+        owners[-1] = owner
     else:
-        out.bounds.append(at)
-        out.owners.append(owner)
+        bounds.append(at)
+        owners.append(owner)
+
+
+def _is_generated(head: bytes) -> bool:
+    low = head.lower()
+    return (b"generated" in low or b"do not" in low) and _GENERATED.search(low) is not None
 
 
 # ------------------------------------------------------------------------------ identifiers
@@ -154,37 +155,60 @@ def _identified(sources: list[bytes], outlines: list[Outline]) -> list[bytes]:
     import numpy as np
 
     buffer = b"\n".join(sources)
-    words = tokens.identifiers(buffer)
     firsts = np.cumsum([0, *(len(s) + 1 for s in sources)])
     docs = np.cumsum([0, *(len(o.names) for o in outlines)])
+    words = tokens.identifiers(buffer)
     doc_of = _doc_of(words.starts, outlines, firsts, docs)
     kept = ~np.isin(words.hashes, _keywords())
     words = tokens.Spans(words.starts[kept], words.sizes[kept], words.hashes[kept])
     one, term = tokens.distinct(words.hashes)
     # By hash, so that the order does not depend on the files that are read with a file.
     order = np.argsort(words.hashes[one])
-    one, term = one[order], np.argsort(order)[term]
+    rank = np.empty(len(one), np.int64)
+    rank[order] = np.arange(len(one))
     n_terms = len(one) or 1
-    doc, term, count = _tally(doc_of[kept], term, n_terms, int(docs[-1]))
+    doc, term, count = _tally(doc_of[kept], rank[term], n_terms, int(docs[-1]))
     file = np.repeat(np.arange(len(outlines)), np.diff(docs))[doc]
     # Terms are numbered file by file: a record knows nothing of other files.
     pairs, local = _numbered(file * n_terms + term)
-    file_of, term_of = pairs // n_terms, one[pairs % n_terms]
-    begins = np.searchsorted(file_of, np.arange(len(outlines) + 1))
+    begins = np.searchsorted(pairs // n_terms, np.arange(len(outlines) + 1))
     local -= begins[file]
     fits = local < _MAX_FILE_TERMS
     doc, file, local, count = doc[fits], file[fits], local[fits], count[fits]
-    sizes = np.bincount(doc, minlength=int(docs[-1])).astype("<u4")
-    ids = local.astype("<u2")
     items = np.searchsorted(file, np.arange(len(outlines) + 1))
+    own = one[order][pairs % n_terms] if len(pairs) else pairs
+    terms = tokens.gather(buffer, words.starts[own], words.sizes[own])
+    bytes_at = np.append(0, np.cumsum(words.sizes[own] + 1))
+    sizes = np.bincount(doc, minlength=int(docs[-1])).astype("<u4")
+    ids, lines = local.astype("<u2"), _lines(buffer, outlines, firsts, docs)
     found = []
     for i, outline in enumerate(outlines):
-        own = term_of[begins[i] : min(begins[i + 1], begins[i] + _MAX_FILE_TERMS)]
-        terms = tokens.gather(buffer, words.starts[own], words.sizes[own])
-        a, b = items[i], items[i + 1]
-        size = sizes[docs[i] : docs[i + 1]].tobytes()
-        found.append(encode(outline, terms, size, ids[a:b].tobytes(), count[a:b].tobytes()))
+        a, b, c, d = items[i], items[i + 1], docs[i], docs[i + 1]
+        last = min(begins[i + 1], begins[i] + _MAX_FILE_TERMS)
+        columns = Columns(
+            terms[bytes_at[begins[i]] : bytes_at[last]], lines[0, c:d].tobytes(),
+            lines[1, c:d].tobytes(), sizes[c:d].tobytes(), ids[a:b].tobytes(),
+            count[a:b].tobytes(),
+        )  # fmt: skip
+        found.append(encode(outline, columns))
     return found
+
+
+def _lines(
+    buffer: bytes, outlines: list[Outline], firsts: "I64", docs: "I64"
+) -> "NDArray[np.uint32]":
+    """First and last line of every definition, counted from 1 in its file; shape (2, docs)."""
+    import numpy as np
+
+    breaks = np.flatnonzero(np.frombuffer(buffer, np.uint8) == ord("\n"))
+    starts = np.concatenate([np.array(o.starts, np.int64) for o in outlines])
+    ends = np.concatenate([np.array(o.ends, np.int64) for o in outlines])
+    sizes = np.diff(docs)
+    shift = np.repeat(firsts[: len(sizes)], sizes)
+    # The last byte of a definition tells its last line, whether or not it is a newline.
+    at = np.stack([starts, np.maximum(ends - 1, starts)]) + shift
+    above = np.searchsorted(breaks, firsts[: len(sizes)])
+    return (np.searchsorted(breaks, at) - np.repeat(above, sizes) + 1).astype("<u4")
 
 
 def _doc_of(starts: "I64", outlines: list[Outline], firsts: "I64", docs: "I64") -> "I64":

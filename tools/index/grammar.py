@@ -21,14 +21,12 @@ _DEPTH = 60
 
 
 class Found(NamedTuple):
-    """A definition before it is given its parent. Bytes half-open, lines 1-based."""
+    """A definition before it is given its parent. Bytes half-open."""
 
     name: str
     kind: str
     start: int
     end: int
-    line: int
-    end_line: int
     signature: str
 
 
@@ -144,21 +142,12 @@ class _Walker:
     def _add(
         self, name: str, kind: str, node: "Node", outer: "Node | None", body: "Node | None"
     ) -> None:
-        whole = outer or node
+        first, last = node.start_byte, node.end_byte
+        start, end = (first, last) if outer is None else (outer.start_byte, outer.end_byte)
+        cut = min(_before(body) if body is not None else last, first + 600)
         # A template or export may hold more than this definition; its end is the definition's own.
-        end = node if node.end_byte > whole.end_byte else whole
-        cut = _before(body) if body is not None else node.end_byte
-        self.found.append(
-            Found(
-                name,
-                kind,
-                whole.start_byte,
-                end.end_byte,
-                whole.start_point[0] + 1,
-                end.end_point[0] + 1 - (end.end_point[1] == 0 and end.end_byte > whole.start_byte),
-                signature(self.source[node.start_byte : min(cut, node.start_byte + 600)], kind),
-            )
-        )
+        end = max(last, end)
+        self.found.append(Found(name, kind, start, end, signature(self.source[first:cut], kind)))
 
 
 def _before(body: "Node") -> int:
@@ -175,7 +164,9 @@ _ANNOTATIONS = re.compile(r"^(?:@[\w.]+(?:\([^()]*\))?\s+)+")
 
 def signature(raw: bytes, kind: str) -> str:
     """One line of at most 200 characters, without annotations and what opens the body."""
-    text = _ANNOTATIONS.sub("", " ".join(raw.decode("utf-8", "replace").split()))
+    text = " ".join(raw.decode("utf-8", "replace").split())
+    if text.startswith("@"):
+        text = _ANNOTATIONS.sub("", text)
     if kind in ("class", "type") and not text.startswith("typedef"):
         text = text.partition("{")[0]
     text = text.rstrip(_OPENERS).removesuffix("=>").rstrip(_OPENERS)

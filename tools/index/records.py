@@ -6,19 +6,27 @@ slicing, its lengths are checked, and nothing in it is executed.
 """
 
 import struct
-from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-__all__ = ["EXTRACTOR_VERSION", "KINDS", "Definition", "Outline", "Parts", "encode", "parts"]
+__all__ = [
+    "EXTRACTOR_VERSION",
+    "KINDS",
+    "Columns",
+    "Definition",
+    "Outline",
+    "Parts",
+    "encode",
+    "parts",
+]
 
-EXTRACTOR_VERSION = 4
+EXTRACTOR_VERSION = 5
 """Raised whenever the extractor would say something else about the same bytes."""
 
 KINDS = ("module", "class", "function", "method", "constant", "type")
 
-_HEADER = struct.Struct("<4sB8I")
-_MAGIC = b"PMR3"
+_HEADER = struct.Struct("<4sB7I")
+_MAGIC = b"PMR4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,49 +49,59 @@ class Outline:
     than finding it.
     """
 
-    names: list[str] = field(default_factory=list)
-    kinds: bytearray = field(default_factory=bytearray)
+    names: list[str]
+    kinds: bytearray
     """Numbers in `KINDS`."""
-    lines: "array[int]" = field(default_factory=lambda: array("I"))
-    ends: "array[int]" = field(default_factory=lambda: array("I"))
-    signatures: list[str] = field(default_factory=list)
-    bounds: list[int] = field(default_factory=list)
+    starts: list[int]
+    ends: list[int]
+    """Bytes, half-open."""
+    signatures: list[str]
+    bounds: list[int]
     """Bytes where the innermost definition changes; the first is 0."""
-    owners: list[int] = field(default_factory=list)
+    owners: list[int]
     """Which definition is innermost from each bound on."""
-    imports: Sequence[tuple[int, int]] = ()
+    imports: Sequence[tuple[int, int]]
     """First and last line of each import statement."""
-    modules: Sequence[str] = ()
+    modules: Sequence[str]
     """Modules or files the import statements name, as written."""
-    generated: bool = False
+    generated: bool
 
 
-def encode(outline: Outline, terms: bytes, sizes: bytes, ids: bytes, counts: bytes) -> bytes:
-    """The stored form of an outline with its identifiers.
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The arrays of a record, little-endian."""
 
-    `terms`: the identifiers of the file, each ended by a newline. `sizes` (uint32): how many each
-    definition has; `ids` (uint16): which, definition by definition; `counts` (uint8): how often.
-    Text inside a nested definition belongs to the nested one only.
-    """
-    spans = array("I", [n for span in outline.imports for n in span])
+    terms: bytes
+    """The identifiers of the file, each ended by a newline."""
+    lines: bytes
+    ends: bytes
+    """uint32: first and last line of each definition."""
+    sizes: bytes
+    """uint32: how many identifiers each definition has."""
+    ids: bytes
+    """uint16: which, definition by definition."""
+    counts: bytes
+    """uint8: how often. Text inside a nested definition belongs to the nested one only."""
+
+
+def encode(outline: Outline, columns: Columns) -> bytes:
+    """The stored form of an outline with its identifiers."""
+    spans = [n for span in outline.imports for n in span]
     pieces = (
         _text(outline.signatures),
         _text(outline.names),
         _text(outline.modules),
-        terms,
+        columns.terms,
         bytes(outline.kinds),
-        _little_endian(outline.lines),
-        _little_endian(outline.ends),
-        sizes,
-        _little_endian(spans),
-        ids,
-        counts,
+        columns.lines,
+        columns.ends,
+        columns.sizes,
+        struct.pack(f"<{len(spans)}I", *spans),
+        columns.ids,
+        columns.counts,
     )
-    counted = (len(p) for p in (*pieces[:4], spans))
-    header = _HEADER.pack(
-        _MAGIC, outline.generated, *counted, len(outline.kinds), len(sizes) // 4, len(counts)
-    )
-    return b"".join((header, *pieces))
+    counted = (*map(len, pieces[:4]), len(spans), len(outline.kinds), len(columns.counts))
+    return b"".join((_HEADER.pack(_MAGIC, outline.generated, *counted), *pieces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +129,10 @@ def parts(data: bytes) -> Parts:
         magic, generated, *sizes = _HEADER.unpack_from(data)
     except struct.error as error:
         raise ValueError("record too short") from error
-    n_signatures, n_names, n_modules, n_terms, n_imports, n, n_sizes, n_ids = sizes
+    n_signatures, n_names, n_modules, n_terms, n_imports, n, n_ids = sizes
     texts = (n_signatures, n_names, n_modules, n_terms)
-    lengths = (*texts, n, 4 * n, 4 * n, 4 * n_sizes, 4 * n_imports, 2 * n_ids, n_ids)
-    if magic != _MAGIC or n_sizes != n or len(data) != _HEADER.size + sum(lengths):
+    lengths = (*texts, n, 4 * n, 4 * n, 4 * n, 4 * n_imports, 2 * n_ids, n_ids)
+    if magic != _MAGIC or len(data) != _HEADER.size + sum(lengths):
         raise ValueError("record of another format")
     slices = []
     at = _HEADER.size
@@ -125,13 +143,4 @@ def parts(data: bytes) -> Parts:
 
 
 def _text(texts: Sequence[str]) -> bytes:
-    return "".join([f"{t}\n" for t in texts]).encode("utf-8", "replace")
-
-
-def _little_endian(values: "array[int]") -> bytes:
-    import sys
-
-    if sys.byteorder == "big":
-        values = values[:]
-        values.byteswap()
-    return values.tobytes()
+    return ("\n".join(texts) + "\n").encode("utf-8", "replace") if texts else b""

@@ -116,16 +116,8 @@ def _close(source: bytes, hits: list[tuple[int, tuple[str, str, int]]]) -> list[
             ends[open_.pop()] = start
         open_.append(i)
     found = []
-    line, at = 1, 0
     for (start, (name, kind, _)), end in zip(hits, ends, strict=True):
-        line += source.count(b"\n", at, start)
-        at = start
         text = source[start:end].rstrip()
-        first = text.split(b"\n", 1)[0]
-        found.append(
-            Found(
-                name, kind, start, start + len(text), line, line + text.count(b"\n"),
-                signature(first.partition(b"{")[0], kind),
-            )
-        )  # fmt: skip
+        first = text.split(b"\n", 1)[0].partition(b"{")[0]
+        found.append(Found(name, kind, start, start + len(text), signature(first, kind)))
     return found
