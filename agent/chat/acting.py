@@ -4,14 +4,14 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 from agent.approvals import Approval, Decision, harmless, memorable
-from agent.chat import pending
 from agent.chat import records as rec
 from agent.chat.conversation import Conversation
 from agent.chat.deps import ChatDeps
 from agent.chat.fence import fenced
 from agent.chat.scratch import Scratch
+from agent.chat.settling import pending, reader
 from agent.chat.tools import Desk, Result, Tool, ToolError, arguments_of, by_name, for_mode
-from agent.chat.tools.base import Args, View
+from agent.chat.tools.base import OUTPUT, Args, View
 from agent.errors import Cancelled
 from agent.events import (
     ApprovalAnswered,
@@ -47,6 +47,8 @@ class Acting:
         self._scratch_index: Index | None = None
         self.audience: Location = "frontier"
         """Where results are sent. The strictest, until it is known better."""
+        self.output = OUTPUT
+        """Characters of one result; fewer where the window is small."""
         self.denied = 0
 
     def carry_out(self, call: ToolCall) -> Generator[Event, None, rec.Returned]:
@@ -122,6 +124,7 @@ class Acting:
             content="\n".join(parts) or result.summary,
             privacy=self._deps.label(sources),
             paths=result.paths,
+            argv=result.argv,
         )
         self._talk.append(returned)
         return returned
@@ -263,11 +266,12 @@ class Acting:
             execute=self._execute,
             tests=self._tests,
             cancel=self._deps.cancel,
+            output=self.output,
         )
 
     def _view(self) -> View:
         if not self._talk.edits("pending"):
-            return View(read=self._read, files=self._listed(), index=self._tree_index)
+            return View(read=reader(self._deps.root), files=self._listed(), index=self._tree_index)
         _, workspace = self._synced()
         return View(
             read=workspace.read, files=workspace.files, index=lambda: self._index_of(workspace)
@@ -277,15 +281,6 @@ class Acting:
         if self._files is None:
             self._files = tuple(self._deps.files())
         return self._files
-
-    def _read(self, path: str) -> bytes | None:
-        from tools.files import Tree
-
-        try:
-            with Tree(self._deps.root) as tree:
-                return tree.read(path)
-        except OutOfScope:
-            return None
 
     def _tree_index(self) -> "Index":
         index = self._deps.index()
@@ -313,14 +308,7 @@ class Acting:
         return [f for f in self._listed() if may_leave_to(self.audience, label((f,)))]
 
     def _pending(self) -> Patch:
-        return pending.fold(self._talk, self._read, self._restore)
-
-    def _restore(self, diff: str, paths: tuple[str, ...]) -> str:
-        """A stored diff with its secrets: those in the files are known once they were looked at."""
-        redactor = self._deps.redactor
-        for path in paths:
-            redactor.redact((self._read(path) or b"").decode("utf-8", "surrogateescape"))
-        return redactor.restore(diff)
+        return pending(self._talk, self._deps.root, self._deps.redactor)
 
     def _execute(self, argv: tuple[str, ...], seconds: float) -> tuple[CommandResult, Patch]:
         scratch, workspace = self._synced()

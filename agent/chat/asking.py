@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from agent.chat import prompt, rules
 from agent.chat import records as rec
+from agent.chat.compacting import KEEP, compact
 from agent.chat.conversation import Conversation
 from agent.chat.deps import ChatDeps
 from agent.chat.tools import for_mode, specs
@@ -19,6 +20,9 @@ from agent.types import Completion, Location, Request, Route, ToolChoice, Totals
 from agent.work import Ask
 
 __all__ = ["Asker"]
+
+FULL = 0.85
+"""Of a window: the estimate of tokens errs upwards by a fifth."""
 
 
 class Asker:
@@ -35,6 +39,8 @@ class Asker:
         self.unserved = ""
         self.location: Location | None = None
         """Where the last answer came from."""
+        self.window = 0
+        """Of the place that is asked next."""
 
     @property
     def step_id(self) -> str:
@@ -64,6 +70,7 @@ class Asker:
         Raises AuthError, PolicyError or BudgetExceeded: those are for the user to resolve.
         """
         while True:
+            yield from self._fit()
             request, route = yield from self._routed(choice)
             if request is None:
                 self.unserved = route.reason
@@ -72,18 +79,41 @@ class Asker:
             if answer is not None:
                 return answer
 
+    def _fit(self) -> Generator[Event, None, None]:
+        """Make the conversation short where it no longer fits the window it would go to."""
+        draft = self._draft()
+        question = replace(self._question(0), privacy=draft.privacy)
+        place = self._deps.route(question, frozenset(self._down), None).location
+        if place is None:
+            return
+        window = self._deps.facts(place).window
+        self.window = window
+        if estimate_tokens(draft) + draft.max_tokens > window * FULL:
+            yield from compact(
+                self._talk,
+                self._deps,
+                self.step_id,
+                keep=int(window * KEEP),
+                reason=f"the window of {window:,} tokens was nearly full",
+            )
+
+    def _draft(self) -> Request:
+        """The next request, before it is known where it goes."""
+        assert self._frame is not None
+        nowhere = Route(location=None, provider=None, model=None, reason="")
+        return prompt.build(
+            self._talk.records,
+            self._frame,
+            request_id="draft",
+            route=nowhere,
+            window=prompt.OWN_TOKENS * 4,
+        )
+
     def _routed(self, choice: ToolChoice) -> Generator[Event, None, tuple[Request | None, Route]]:
         assert self._frame is not None
         self._requests += 1
         request_id = f"{self._talk.id}/t{self._turn}-{self._requests}-{len(self._talk.records)}"
-        nowhere = Route(location=None, provider=None, model=None, reason="")
-        draft = prompt.build(
-            self._talk.records,
-            self._frame,
-            request_id=request_id,
-            route=nowhere,
-            window=prompt.OWN_TOKENS * 4,
-        )
+        draft = self._draft()
         route = self._deps.route(
             replace(self._question(estimate_tokens(draft)), privacy=draft.privacy),
             frozenset(self._down),

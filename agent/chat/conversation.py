@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Self
 
 from agent.approvals import MODES, Mode
 from agent.chat import records as rec
+from agent.chat.fence import bounded, fenced, visible
 from agent.chat.records import Record
 from agent.errors import ConfigError
-from agent.types import Plan, ToolCall
+from agent.types import Plan, Privacy, ToolCall
 
 if TYPE_CHECKING:
     from agent.chat.scratch import Scratch
@@ -31,6 +32,8 @@ __all__ = ["Conversation", "Summary", "open_conversation", "summaries"]
 DURABLE = (rec.Began, rec.Said, rec.Answered, rec.Started, rec.Returned, rec.Edited, rec.Compaction)
 """Records that must survive a power cut."""
 TITLE = 60
+NOTE = 8_000
+"""Characters of data in a note."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,9 @@ class Conversation:
             self.scratch = None
         self._file.close()
         if self._lock is not None:
+            if len(self.records) == 1:  # nothing was said
+                self.path.unlink(missing_ok=True)
+                self.path.with_suffix(".lock").unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 
@@ -156,9 +162,16 @@ class Conversation:
 
     # ------------------------------------------------------------------ from outside a turn
 
-    def note(self, text: str) -> None:
-        """Tell the model of something that happened between turns (a run, a `!command`)."""
-        self.append(rec.Noted(text=text))
+    def note(self, text: str, *, data: str = "", privacy: Privacy = "open") -> None:
+        """Tell the model of something that happened between turns: a run, a `!command`.
+
+        `data` is what came out of it (output, a diff); it is put between marks.
+        """
+        if data:
+            name = f"note-{len(self.records)}"
+            shown = bounded(visible(data)[0], NOTE)
+            text = f"{text}\n{fenced(shown, key=self.fence, name=name, about='note')}"
+        self.append(rec.Noted(text=text, privacy=privacy))
 
     def pin_plan(self, plan: Plan) -> None:
         self.append(rec.Planned(plan=plan))

@@ -21,5 +21,5 @@ def missing(cache_dir: Path, *, context: int, local_only: bool) -> str:
     )
     return (
         f"free conversation needs a model that can hold one; add {local}{elsewhere}."
-        " /fix, /test, /refactor, /map and /search work as they are"
+        " fix, test, refactor, map and search work as they are"
     )

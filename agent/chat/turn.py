@@ -16,6 +16,7 @@ from agent.chat import records as rec
 from agent.chat.acting import Acting
 from agent.chat.conversation import Conversation
 from agent.chat.deps import ChatDeps
+from agent.chat.tools.base import OUTPUT
 from agent.errors import BudgetExceeded, Cancelled, LedgerError, PointsmanError
 from agent.events import Event, Notice, Spent, TurnFinished, TurnStarted
 from agent.types import Completion, ToolCall, Totals
@@ -177,6 +178,8 @@ def _after(turn: Turn, answer: Completion) -> Generator[Event, None, End | None]
 
 def _carry_out(turn: Turn, calls: Sequence[ToolCall]) -> Generator[Event, None, End | None]:
     turn.acting.audience = turn.asker.location or "frontier"
+    if turn.asker.window:
+        turn.acting.output = min(OUTPUT, turn.asker.window * 3 // 8)
     for call in calls:
         turn.check()
         turn.calls += 1

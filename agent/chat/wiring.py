@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from agent.ledger import Ledger
     from agent.router import Place
     from tools.index import Index
-    from tools.journal import Journal
+    from tools.journal import Entry, Journal
     from tools.repo import Repo
     from tools.secrets import Redactor
-    from tools.types import Sandbox
+    from tools.types import FileChange, Patch, Sandbox
     from tools.workspace import Workspace
 
 __all__ = ["Talks"]
@@ -140,6 +140,47 @@ class Talks:
         if mode is not None:
             talk.set_mode(mode)
         return run(talk, text, self._deps(talk, approver, cancel or self._app.cancel, inbox))
+
+    def compact(self, talk: Conversation, *, cancel: CancelToken | None = None) -> Iterator[Event]:
+        """Make everything but the last exchange short. The events say what it cost and saved.
+
+        Raises ConfigError when there is nothing to make short, Cancelled.
+        """
+        from agent.chat.compacting import compact
+
+        if talk.interrupted:
+            raise ConfigError("the last turn is not over", remedy="let it go on first")
+        deps = self._deps(talk, None, cancel or self._app.cancel, lambda: None)
+        done = yield from compact(talk, deps, f"t{talk.turn}", keep=0, reason="asked for")
+        if not done:
+            raise ConfigError("there is nothing yet to make short", remedy="go on talking")
+
+    # ------------------------------------------------------------------ pending changes
+
+    def pending(self, talk: Conversation) -> "Patch":
+        """Changes that are only in the scratch copy, as one patch on the user's tree as it is."""
+        from agent.chat.settling import pending
+
+        return pending(talk, self._app.repo.root, self._redactor(talk.id, self._app.repo.root))
+
+    def apply(self, talk: Conversation, changes: "Sequence[FileChange] | None" = None) -> "Entry":
+        """Write pending changes, or the part of them that was taken, to the user's tree.
+
+        The model is told what was taken and what was not. Raises ConflictError, EditError.
+        """
+        from agent.chat.settling import apply
+        from tools.types import Patch
+
+        found = self.pending(talk)
+        taken = found if changes is None else Patch(changes=tuple(changes))
+        redactor = self._redactor(talk.id, self._app.repo.root)
+        return apply(talk, self._app.journal, self._app.repo.root, found, taken, redactor.redact)
+
+    def discard(self, talk: Conversation) -> None:
+        """Drop every pending change; the model is told."""
+        from agent.chat.settling import discard
+
+        discard(talk)
 
     # ------------------------------------------------------------------ pieces
 

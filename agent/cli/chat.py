@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.cli import talk
 from agent.cli.common import Parser, load_settings, repo_root, usd
 from agent.cli.lines import lines, seconds
 from agent.cli.summary import rows
@@ -22,13 +23,16 @@ __all__ = ["configure", "run", "setup_for"]
 
 
 def configure(parser: Parser, name: str) -> None:
+    talk.add_options(parser)
     add_run_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if talk.wanted(args):
+        return talk.run(args)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError(
-            "chat needs a terminal", remedy='in scripts: agent fix "what is wrong" --json'
+            "chat needs a terminal", remedy='in scripts: agent chat --print "question" (--json)'
         )
     if os.environ.get("TERM", "dumb") in ("dumb", ""):
         raise ConfigError(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.chat.fence import bounded, visible
-from agent.chat.tools.base import OUTPUT, Args, Desk, Result, Tool, ToolError
+from agent.chat.tools.base import Args, Desk, Result, Tool, ToolError
 from agent.chat.tools.look import _clean_path
 from agent.errors import Cancelled
 from agent.evidence import failure_text, normalise
@@ -60,7 +60,8 @@ def _run(args: Args, desk: Desk) -> Result:
     return Result(
         summary=f"{ended} · {done.duration_s:.1f} s",
         ok=done.returncode == 0 and not done.stopped,
-        text=bounded(text, OUTPUT) if text.strip() else "(no output)",
+        argv=argv,
+        text=bounded(text, desk.output) if text.strip() else "(no output)",
         about=f"command={argv[0]} {ended}{hidden}",
         note="" if keep else _rewrote(rewrote),
         patch=rewrote if keep and rewrote.changes else None,
@@ -121,22 +122,22 @@ def _test(args: Args, desk: Desk) -> Result:
     counts = f"{len(run.passing)} passed, {len(run.failing)} failed"
     if not run.cases:
         counts = run.status.replace("_", " ")
-    text, hidden = visible(_told(run))
+    text, hidden = visible(_told(run, desk.output))
     return Result(
         summary=f"{counts} · {run.duration_s:.1f} s",
         ok=run.status == "passed",
-        text=bounded(text, OUTPUT // 2),
+        text=bounded(text, desk.output // 2),
         about=f"tests={run.status} {counts.replace(' ', '-')}{hidden}",
     )
 
 
-def _told(run: TestRun) -> str:
+def _told(run: TestRun, limit: int) -> str:
     if run.status == "passed":
         return f"{len(run.passing)} passed"
     failing = run.failing
     listed = "\n".join(f"FAILED {test_id}" for test_id in failing[:30])
     more = f"\n… {len(failing) - 30} more" if len(failing) > 30 else ""
-    detail = failure_text(run, failing, limit=OUTPUT // 3) if failing else normalise(run.output)
+    detail = failure_text(run, failing, limit=limit // 3) if failing else normalise(run.output)
     return f"{run.status}\n{listed}{more}\n\n{detail}"
 
 

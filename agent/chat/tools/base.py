@@ -79,6 +79,7 @@ class Result:
     ok: bool = True
     paths: tuple[str, ...] = ()
     """What the text was made from: its label is the strictest of theirs."""
+    argv: tuple[str, ...] = ()
     patch: Patch | None = None
     """A change to be approved and applied."""
 
@@ -97,6 +98,8 @@ class Desk:
     tests: "Callable[[tuple[str, ...]], TestRun]"
     """The repository's tests in the scratch copy. Raises TestCommandError, SandboxError."""
     cancel: "Cancel"
+    output: int = OUTPUT
+    """Characters a result may have."""
 
     def allowed(self, path: str) -> bool:
         """Whether this file may be shown where the conversation is held."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.chat.fence import visible
-from agent.chat.tools.base import OUTPUT, Args, Desk, Result, Tool, ToolError
+from agent.chat.tools.base import Args, Desk, Result, Tool, ToolError
 from tools.errors import OutOfScope
 from tools.files import check_path
 from tools.types import Hit, Symbol
@@ -36,10 +36,10 @@ def _read(args: Args, desk: Desk) -> Result:
     if b"\0" in data[:8000] or len(data) > READ_BYTES:
         kind = "binary" if b"\0" in data[:8000] else "too large to be read"
         raise ToolError(f"{path} is {kind} ({len(data):,} bytes).")
-    return _lines(path, data.decode("utf-8", "surrogateescape"), args)
+    return _lines(path, data.decode("utf-8", "surrogateescape"), args, desk.output)
 
 
-def _lines(path: str, text: str, args: Args) -> Result:
+def _lines(path: str, text: str, args: Args, limit: int) -> Result:
     lines = text.split("\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -55,7 +55,7 @@ def _lines(path: str, text: str, args: Args) -> Result:
         cut = line if len(line) <= LINE else f"{line[:LINE]}[… {len(line) - LINE} more]"
         shown.append(f"{number:>5}  {cut}")
         size += len(shown[-1]) + 1
-        if size > OUTPUT:
+        if size > limit - LINE:
             last = number
             break
     body, hidden = visible("\n".join(shown))
@@ -115,7 +115,7 @@ def _outline(args: Args, desk: Desk) -> Result:
     if not symbols:
         raise ToolError(f"{path} has no definitions that the index knows. Read it instead.")
     rows = [_row(s) for s in symbols]
-    text, hidden = visible("\n".join(rows)[:OUTPUT])
+    text, hidden = visible("\n".join(rows)[: desk.output])
     return Result(
         summary=f"{len(symbols)} definitions",
         text=text,
@@ -194,7 +194,7 @@ def _hits(hits: tuple[Hit, ...], desk: Desk, about: str, row: Any) -> Result:
     if not shown:
         note = note or "Nothing found. Try other words, or `outline` with an empty path."
         return Result(summary="nothing found", note=note, about=about)
-    text, marks = visible("\n".join(row(h) for h in shown)[:OUTPUT])
+    text, marks = visible("\n".join(row(h) for h in shown)[: desk.output])
     return Result(
         summary=f"{len(shown)} found",
         text=text,
