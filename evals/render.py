@@ -1,18 +1,28 @@
-"""A report as Markdown, HTML and JSON."""
+"""A report as text: the tables that Markdown and HTML share, Markdown itself, and JSON."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from html import escape
-from typing import Literal
+from math import isfinite
+from typing import Any, Literal
 
-from evals.report import ArmReport, Rate, Report, group_of
+from evals.compare import Comparison, sentence
+from evals.report import ArmReport, PerResolved, Rate, Report
 from evals.result import Result
 
-__all__ = ["as_html", "as_json", "as_markdown"]
+__all__ = ["Part", "Table", "as_json", "as_markdown", "dollars", "parts", "rate"]
 
-Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 REASON_CHARS = 110
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Cells are text; `links` are instance ids for the first column of some tables."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    instances: bool = False
+    """The first column holds instance ids, which have pages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +36,22 @@ class Part:
 
 
 def as_json(report: Report) -> str:
-    """Everything but the patches' text."""
-    bare = tuple(replace(r, patch="") for r in report.results)
-    return json.dumps(asdict(replace(report, results=bare)), indent=1, ensure_ascii=True) + "\n"
+    """Everything but the patches' text and the stories; infinite costs are null."""
+    bare = tuple(replace(r, patch="", story=(), plan=(), rows=()) for r in report.results)
+    return json.dumps(_finite(asdict(replace(report, results=bare))), indent=1) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def as_markdown(report: Report) -> str:
     lines: list[str] = []
-    for part in _parts(report):
+    for part in parts(report):
         mark = {"h1": "# ", "h2": "## "}.get(part.kind, "")
         if part.kind == "code":
             lines += ["```", part.text, "```", ""]
@@ -46,68 +64,71 @@ def as_markdown(report: Report) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def as_html(report: Report) -> str:
-    body: list[str] = []
-    for part in _parts(report):
-        tag = {"code": "pre", "text": "p"}.get(part.kind, part.kind)
-        if part.text:
-            body.append(f"<{tag}>{escape(part.text)}</{tag}>")
-        if part.rows:
-            body.append("<ul>" + "".join(f"<li>{escape(x)}</li>" for x in part.rows) + "</ul>")
-        if part.table:
-            body.append(_html_table(part.table))
-    style = (
-        "body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse;display:block;overflow-x:auto}"
-        "td,th{border:1px solid #ccc;padding:.2rem .5rem;text-align:left;vertical-align:top}"
-        "pre{background:#f4f4f4;padding:.5rem;overflow-x:auto}"
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Evals</title>'
-        f"<style>{style}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
-    )
+# --------------------------------------------------------------------------- figures
 
 
 def rate(value: Rate) -> str:
     """`7/20 = 35 % [18, 57]`."""
     if not value.n:
         return "–"
-    return f"{value.k}/{value.n} = {value.share:.0%} [{value.low:.0%}, {value.high:.0%}]".replace(
-        "%", " %"
-    )
+    shown = f"{value.k}/{value.n} = {value.share:.0%} [{value.low:.0%}, {value.high:.0%}]"
+    return shown.replace("%", " %")
 
 
-def _parts(report: Report) -> list[Part]:
+def dollars(usd_micro: float | None) -> str:
+    if usd_micro is None:
+        return "unknown"
+    if not isfinite(usd_micro):
+        return "∞"
+    digits = 2 if usd_micro == 0 or usd_micro >= 1e5 else 4
+    return f"${usd_micro / 1e6:.{digits}f}"
+
+
+def _per_resolved(found: PerResolved | None) -> str:
+    if found is None:
+        return "unknown"
+    if found.usd_micro == found.low == found.high == 0:
+        return "$0.00"
+    return f"{dollars(found.usd_micro)} [{dollars(found.low)}, {dollars(found.high)}]"
+
+
+# --------------------------------------------------------------------------- the page
+
+NOTE = (
+    "Resolved: the patch, verified or only offered, passes all tests it is graded by, in a fresh"
+    " tree. Verified and resolved: the agent also said so itself (exit 0). False verified: the"
+    " agent said so and the grading refuses it. Brackets are 95 % intervals: Wilson's for rates of"
+    " one seed, bootstraps over instances for the rest. Overhead: wall time that went neither to"
+    " tests nor to models; the search for single edits counts as tests, since it is spent on"
+    " running them. Memory: the largest process of a run."
+)
+
+
+def parts(report: Report) -> list[Part]:
+    """The page in order."""
     wrong = tuple(f"{a.arm}: {name}" for a in report.arms for name in a.false_verified)
-    parts = [
+    machine = report.machine or "machine not recorded"
+    found = [
         Part(kind="h1", text="Evals"),
-        Part(
-            kind="text", text=f"{report.date}, {report.machine or 'machine not recorded'}, made by"
-        ),
+        Part(kind="text", text=f"{report.date}, {machine}, made by"),
         Part(kind="code", text=report.command),
         Part(kind="h2", text="Arms", table=_arms(report.arms)),
         Part(kind="text", text=NOTE),
         Part(kind="h2", text="By stratum and visibility of the tests", table=_groups(report.arms)),
-        Part(kind="h2", text="Tokens by location", table=_tokens(report.arms)),
+        *_compared(report.comparisons),
+        Part(kind="h2", text="Cost and tokens", table=_tokens(report.arms)),
+        *_sampled(report.arms),
         Part(kind="h2", text="How runs ended", table=_exits(report.arms)),
         Part(kind="h2", text="Verified by the agent, refused by the grading"),
         Part(kind="text", text="" if wrong else "None.", rows=wrong),
     ]
-    parts += [Part(kind="h2", text=title, rows=rows) for title, rows in _apart(report) if rows]
+    found += [Part(kind="h2", text=title, rows=rows) for title, rows in _apart(report) if rows]
     return [
-        *parts,
-        Part(kind="h2", text="What this can show"),
-        Part(kind="text", text=report.statement),
+        *found,
+        Part(kind="h2", text="What this can and cannot show", rows=report.statement),
         Part(kind="h2", text="Every run", table=_runs(report.results)),
+        *_earlier(report),
     ]
-
-
-NOTE = (
-    "Resolved: the patch, verified or only offered, passes all tests it is graded by, in a fresh"
-    " tree. Verified and resolved: the agent also said so itself (exit 0). Brackets are 95 % Wilson"
-    " intervals. Overhead: wall time that went neither to tests nor to models; the search for"
-    " single edits counts as tests, since it is spent on running them."
-)
 
 
 def _apart(report: Report) -> list[tuple[str, tuple[str, ...]]]:
@@ -122,71 +143,136 @@ def _apart(report: Report) -> list[tuple[str, tuple[str, ...]]]:
 def _arms(arms: Sequence[ArmReport]) -> Table:
     head = (
         *("arm", "resolved", "verified and resolved", "false verified", "infra", "cost"),
-        *("wall p50", "wall p90", "test runs p50", "overhead"),
+        *("cost per resolved", "wall p50", "wall p90", "memory p50 / max", "test runs p50"),
+        "overhead",
     )
-    rows = [
+    rows = tuple(
         (
             a.arm,
             rate(a.resolved),
             rate(a.verified),
             str(len(a.false_verified)),
             str(len(a.infra)),
-            "unknown" if a.usd_micro is None else f"${a.usd_micro / 1e6:.2f}",
+            dollars(a.usd_micro),
+            _per_resolved(a.per_resolved),
             f"{a.wall_p50:.1f} s",
             f"{a.wall_p90:.1f} s",
+            f"{a.memory_p50:.0f} / {a.memory_max:.0f} MB" if a.memory_max else "not measured",
             f"{a.test_runs_p50:.0f}",
             f"{a.overhead_share:.1%}",
         )
         for a in arms
-    ]
-    return head, rows
+    )
+    return Table(head=head, rows=rows)
 
 
 def _groups(arms: Sequence[ArmReport]) -> Table:
-    head = ("arm", "group", "resolved", "verified and resolved")
-    return head, [
-        (a.arm, g, rate(first), rate(second)) for a in arms for g, first, second in a.groups
+    labels = list(dict.fromkeys(g.label for a in arms for g in a.groups))
+    rows = tuple(
+        (label, a.arm, rate(g.resolved), rate(g.verified))
+        for label in labels
+        for a in arms
+        for g in a.groups
+        if g.label == label
+    )
+    return Table(head=("group", "arm", "resolved", "verified and resolved"), rows=rows)
+
+
+def _compared(found: Sequence[Comparison]) -> list[Part]:
+    if not found:
+        return []
+    head = (
+        *("first − second", "both", "only first", "only second", "neither", "difference"),
+        *("McNemar p", "says"),
+    )
+    rows = tuple(
+        (
+            f"{c.first} − {c.second}",
+            str(c.both),
+            str(len(c.only_first)),
+            str(len(c.only_second)),
+            str(c.neither),
+            f"{c.difference:+.0%} [{c.low:+.0%}, {c.high:+.0%}]",
+            "several seeds" if c.p is None else f"{c.p:.3f}",
+            sentence(c).partition(";")[0],
+        )
+        for c in found
+    )
+    return [
+        Part(kind="h2", text="Arms compared, pair by pair", table=Table(head=head, rows=rows)),
+        Part(
+            kind="text",
+            text="The same instances and seeds on both sides; no correction for several pairs.",
+        ),
     ]
 
 
 def _tokens(arms: Sequence[ArmReport]) -> Table:
-    head = ("arm", "location", "requests", "in", "cached", "out", "drafted", "accepted")
+    head = (
+        *("arm", "location", "step", "requests", "in", "cached", "out", "drafted", "accepted"),
+        *("seconds", "share local"),
+    )
     rows = [
         (
-            *(a.arm, t.location, str(t.requests), str(t.tokens_in), str(t.cached)),
-            *(str(t.tokens_out), str(t.drafted), str(t.accepted)),
+            *(a.arm, f.location, f.step_kind, str(f.requests), str(f.tokens_in), str(f.cached)),
+            *(str(f.tokens_out), str(f.drafted), str(f.accepted), f"{f.seconds:.1f}"),
+            "–" if a.local_share is None else f"{a.local_share:.0%}",
         )
         for a in arms
-        for t in a.tokens
+        for f in a.flows
     ]
-    rows += [(a.arm, "none", "0", "0", "0", "0", "0", "0") for a in arms if not a.tokens]
-    return head, rows
+    rows += [
+        (a.arm, "none", "–", "0", "0", "0", "0", "0", "0", "0.0", "–") for a in arms if not a.flows
+    ]
+    return Table(head=head, rows=tuple(rows))
+
+
+def _sampled(arms: Sequence[ArmReport]) -> list[Part]:
+    """pass@k, where there is more than one seed."""
+    rows = tuple(
+        (a.arm, str(a.seeds), ", ".join(f"pass@{k} {share:.1%}" for k, share in a.pass_at))
+        for a in arms
+        if len(a.pass_at) > 1
+    )
+    table = Table(head=("arm", "seeds", "unbiased pass@k"), rows=rows)
+    return [Part(kind="h2", text="Over several seeds", table=table)] if rows else []
 
 
 def _exits(arms: Sequence[ArmReport]) -> Table:
-    head = ("arm", "verdict", "runs")
-    return head, [(a.arm, verdict, str(count)) for a in arms for verdict, count in a.exits]
+    rows = tuple((a.arm, verdict, str(count)) for a in arms for verdict, count in a.exits)
+    return Table(head=("arm", "verdict", "runs"), rows=rows)
 
 
 def _runs(results: Sequence[Result]) -> Table:
-    head = ("instance", "group", "arm", "graded", "agent", "reason", "wall", "test runs")
-    rows = [
+    head = ("instance", "group", "arm", "graded", "agent", "reason", "cost", "wall", "test runs")
+    rows = tuple(
         (
             r.instance_id,
-            group_of(r),
-            r.arm,
+            r.group,
+            r.arm + (f" (seed {r.seed})" if r.seed else ""),
             r.status,
             r.verdict,
-            _reason(r)[:REASON_CHARS],
+            why(r)[:REASON_CHARS],
+            dollars(r.usd_micro),
             f"{r.wall_s:.1f} s",
             str(r.test_runs),
         )
         for r in sorted(results, key=lambda r: (r.instance_id, r.arm, r.seed))
-    ]
-    return head, rows
+    )
+    return Table(head=head, rows=rows, instances=True)
 
 
-def _reason(result: Result) -> str:
+def _earlier(report: Report) -> list[Part]:
+    rows = tuple(
+        (e.date, f"{name}: {rate(found)}", e.command)
+        for e in report.earlier
+        for name, found in e.arms
+    )
+    table = Table(head=("date", "resolved", "command"), rows=rows)
+    return [Part(kind="h2", text="Earlier runs", table=table)] if rows else []
+
+
+def why(result: Result) -> str:
     """Why there is no patch, or what the grading found against it, or how the agent ended."""
     if result.reason and result.patch:
         return result.reason
@@ -198,13 +284,5 @@ def _cell(text: str) -> str:
 
 
 def _markdown_table(table: Table) -> list[str]:
-    head, rows = table
-    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
-    return lines + [f"| {' | '.join(_cell(c) for c in row)} |" for row in rows]
-
-
-def _html_table(table: Table) -> str:
-    head, rows = table
-    cells = "".join(f"<th>{escape(h)}</th>" for h in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    return f"<table><tr>{cells}</tr>{body}</table>"
+    lines = [f"| {' | '.join(table.head)} |", "|" + " --- |" * len(table.head)]
+    return lines + [f"| {' | '.join(_cell(c) for c in row)} |" for row in table.rows]

@@ -15,7 +15,9 @@ from evals.grade import prediction_row
 
 __all__ = [
     "RESULT",
+    "UNIT",
     "Result",
+    "Spent",
     "Tokens",
     "Unit",
     "Verdict",
@@ -78,6 +80,21 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """One row of the ledger, as the page of an instance shows it."""
+
+    step_kind: str
+    location: str
+    model: str
+    state: str
+    tokens_in: int
+    cached: int
+    tokens_out: int
+    usd_micro: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """One unit, run and graded. `status` infra: neither resolved nor unresolved."""
 
@@ -116,11 +133,23 @@ class Result:
     version: str = ""
     memory_mb: int = 0
     """Peak of the largest process of the unit."""
+    plan: tuple[str, ...] = ()
+    story: tuple[str, ...] = ()
+    """What happened, a line each."""
+    rows: tuple[Spent, ...] = ()
+    still_failing: tuple[str, ...] = ()
+    """The first of the tests that should pass and do not."""
 
     @property
     def key(self) -> str:
         """Of its unit, in the run directory."""
         return f"{self.instance_id}.{self.arm}.{self.seed}"
+
+    @property
+    def group(self) -> str:
+        """Stratum and visibility of the tests: always told apart."""
+        tests = "tests visible" if self.tests_visible else "tests hidden"
+        return f"{self.stratum or 'no stratum'}, {tests}"
 
     @property
     def false_verified(self) -> bool:
@@ -139,7 +168,8 @@ class Result:
         values = {k: v for k, v in row.items() if k in known}
         try:
             values["tokens"] = tuple(Tokens(**t) for t in values.get("tokens", ()))
-            for name in ("evidence", "left_out"):
+            values["rows"] = tuple(Spent(**t) for t in values.get("rows", ()))
+            for name in ("evidence", "left_out", "plan", "story", "still_failing"):
                 values[name] = tuple(values.get(name, ()))
             return cls(**values)
         except TypeError as error:

@@ -9,6 +9,7 @@ A unit is finished when its result.json is there; it is written whole or not at 
 was killed is taken up again by the same command.
 """
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -77,7 +78,7 @@ def run(
     """
     directory.mkdir(parents=True, exist_ok=True)
     units = units_of(plan)
-    write_json(directory / "run.json", _described(plan))
+    write_json(directory / "run.json", _described(plan) | _begun(directory, plan))
     found: dict[str, Result] = {}
     waiting: list[tuple[Unit, Path]] = []
     for unit in units:
@@ -95,6 +96,16 @@ def run(
     results = tuple(found[u.key] for u in units if u.key in found)
     write_predictions(results, directory / "predictions")
     return results
+
+
+def _begun(directory: Path, plan: Plan) -> dict[str, object]:
+    """Day and machine of a run that is taken up again are those of its start."""
+    try:
+        before = json.loads((directory / "run.json").read_text("utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return {}
+    same = before.get("command") == plan.command
+    return {name: before[name] for name in ("date", "machine") if same and before.get(name)}
 
 
 def _described(plan: Plan) -> dict[str, object]:

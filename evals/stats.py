@@ -1,14 +1,30 @@
-"""The few statistics of the reports, exact and without a library.
+"""The few statistics of the reports, without a library.
 
-Sources: Wilson 1927 (score interval), McNemar 1947 in its exact binomial form.
+Sources: Wilson 1927 (score interval); McNemar 1947 in its exact binomial form; Efron 1979
+(percentile bootstrap), over whole instances where an instance was run with several seeds; Chen et
+al. 2021, "Evaluating Large Language Models Trained on Code" (unbiased pass@k).
 """
 
-from collections.abc import Sequence
-from math import ceil, comb, sqrt
+import random
+from collections.abc import Callable, Sequence
+from math import ceil, comb, inf, sqrt
+from typing import TypeVar
 
-__all__ = ["detectable", "mcnemar", "percentile", "wilson"]
+__all__ = [
+    "bootstrap",
+    "cluster_difference",
+    "detectable",
+    "mcnemar",
+    "pass_at_k",
+    "percentile",
+    "wilson",
+]
 
+T = TypeVar("T")
 Z95 = 1.959963984540054
+DRAWS = 2000
+SEED = 20260101
+"""The same results give the same interval, wherever they are rendered."""
 
 
 def wilson(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
@@ -48,3 +64,46 @@ def detectable(n: int, discordance: float = 0.2, alpha: float = 0.05) -> float |
         if mcnemar(few, pairs - few) < alpha:
             return (pairs - 2 * few) / n
     return None
+
+
+def pass_at_k(n: int, solved: int, k: int) -> float:
+    """The chance that one of k runs drawn from n solves it: 1 - C(n-solved, k) / C(n, k).
+
+    Raises ValueError for k above n: what was not run cannot be told without bias.
+    """
+    if not 1 <= k <= n:
+        raise ValueError(f"k must be from 1 to {n}, not {k}")
+    return 1.0 - comb(n - solved, k) / comb(n, k)
+
+
+def bootstrap(
+    items: Sequence[T], of: Callable[[Sequence[T]], float], draws: int = DRAWS
+) -> tuple[float, float]:
+    """95 % percentile interval of a figure under resampling of `items` with replacement.
+
+    `inf` sorts last: a draw in which nothing was resolved has no finite cost per resolved.
+    """
+    if not items:
+        return 0.0, inf
+    dice = random.Random(SEED)
+    found = [of(dice.choices(items, k=len(items))) for _ in range(draws)]
+    return percentile(found, 0.025), percentile(found, 0.975)
+
+
+def cluster_difference(
+    pairs: Sequence[tuple[Sequence[bool], Sequence[bool]]], draws: int = DRAWS
+) -> tuple[float, float, float]:
+    """(difference, low, high) of two arms' rates, instance by instance.
+
+    Each item holds one instance's outcomes by seed, of the first and of the second arm. Whole
+    instances are drawn: seeds of one instance are not independent of each other.
+    """
+    gaps = [_share(first) - _share(second) for first, second in pairs]
+    if not gaps:
+        return 0.0, -1.0, 1.0
+    low, high = bootstrap(gaps, lambda drawn: sum(drawn) / len(drawn), draws)
+    return sum(gaps) / len(gaps), low, high
+
+
+def _share(outcomes: Sequence[bool]) -> float:
+    return sum(outcomes) / len(outcomes)

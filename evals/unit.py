@@ -21,13 +21,16 @@ from evals.checkout import agent_repository
 from evals.datasets.sources import environment
 from evals.grading import Graded, grade_patch
 from evals.harness import LOG
-from evals.result import RESULT, UNIT, Result, Tokens, Unit, write_json
+from evals.result import RESULT, UNIT, Result, Spent, Tokens, Unit, write_json
+from evals.story import plan_lines, story_lines
 from tools.errors import PointsmanError
 
 if TYPE_CHECKING:
     from agent.app import App
     from agent.events import Event, RunFinished
     from agent.ledger import Row
+    from agent.types import Task
+    from evals.grade import Grade
     from tools.types import Sandbox
 
 PREDICTION = "prediction.json"
@@ -37,6 +40,7 @@ TRAJECTORY = "trajectory.jsonl"
 LEDGER = "ledger.json"
 IDLE_S = 120.0
 FREE_BYTES = 16 << 20
+MOST_LINES, MOST_TESTS = 40, 20
 
 
 @dataclass(slots=True)
@@ -48,7 +52,8 @@ class Seen:
     sandbox: str = ""
     version: str = ""
     steps: int = 0
-    remarks: list[str] = field(default_factory=list)
+    plan: tuple[str, ...] = ()
+    story: list[str] = field(default_factory=list)
 
 
 def execute(unit: Unit, directory: Path) -> Result:
@@ -81,6 +86,17 @@ def execute(unit: Unit, directory: Path) -> Result:
 
 def _agent(unit: Unit, root: Path) -> tuple[Seen, "tuple[Row, ...]", "Sandbox"]:
     """Run the agent as a user's command would, over the same settings."""
+    app, task = opened(unit, root)
+    seen = _follow(app.run(task))
+    directory = root.parents[2]
+    shutil.copyfile(app.runs_dir / seen.run_id / TRAJECTORY, directory / TRAJECTORY)
+    rows = tuple(app.ledger.rows(run_id=seen.run_id))
+    write_json(directory / LEDGER, [asdict(row) for row in rows])
+    return seen, rows, app.sandbox
+
+
+def opened(unit: Unit, root: Path) -> "tuple[App, Task]":
+    """The agent over the repository at `root`, and what it is asked."""
     from agent.app import open_app
     from agent.config import load
     from agent.types import Task
@@ -94,23 +110,17 @@ def _agent(unit: Unit, root: Path) -> tuple[Seen, "tuple[Row, ...]", "Sandbox"]:
         "seed": unit.seed,
         **dict(unit.flags),
     }
-    app: App = open_app(load(flags, os.environ, root), root)
     task = Task(
         goal="fix",
         text=unit.instance.problem_statement,
         root=root,
         test_command=unit.instance.test_cmd,
     )
-    seen = _follow(app.run(task))
-    directory = root.parents[2]
-    shutil.copyfile(app.runs_dir / seen.run_id / TRAJECTORY, directory / TRAJECTORY)
-    rows = tuple(app.ledger.rows(run_id=seen.run_id))
-    write_json(directory / LEDGER, [asdict(row) for row in rows])
-    return seen, rows, app.sandbox
+    return open_app(load(flags, os.environ, root), root), task
 
 
 def _follow(events: "Iterable[Event]") -> Seen:
-    from agent.events import Notice, RunFinished, RunStarted, StepStarted
+    from agent.events import PlanReady, RunFinished, RunStarted, StepStarted
 
     seen = Seen()
     for event in events:
@@ -118,10 +128,11 @@ def _follow(events: "Iterable[Event]") -> Seen:
             seen.run_id, seen.sandbox, seen.version = event.run_id, event.sandbox, event.version
         elif isinstance(event, StepStarted):
             seen.steps += 1
-        elif isinstance(event, Notice):
-            seen.remarks.append(event.message)
+        elif isinstance(event, PlanReady):
+            seen.plan = plan_lines(event.plan)
         elif isinstance(event, RunFinished):
             seen.finished = event
+        seen.story += story_lines(event)[: MOST_LINES - len(seen.story)]
     return seen
 
 
@@ -163,6 +174,30 @@ def _result(
         sandbox=seen.sandbox,
         version=seen.version,
         memory_mb=_memory_mb(),
+        plan=seen.plan,
+        story=tuple(seen.story),
+        rows=tuple(_spent(row) for row in rows[:MOST_LINES]),
+        still_failing=_still(found),
+    )
+
+
+def _still(found: "Grade | None") -> tuple[str, ...]:
+    failing = (*found.fail_to_pass_failed, *found.pass_to_pass_failed) if found else ()
+    return failing[:MOST_TESTS]
+
+
+def _spent(row: "Row") -> Spent:
+    usage = row.usage
+    return Spent(
+        step_kind=row.entry.step_kind,
+        location=row.entry.location,
+        model=row.entry.model,
+        state=row.state,
+        tokens_in=usage.input + usage.cache_write_5m + usage.cache_write_1h,
+        cached=usage.cache_read,
+        tokens_out=usage.output + usage.thinking,
+        usd_micro=row.usd_micro,
+        seconds=round(row.duration_s, 3),
     )
 
 

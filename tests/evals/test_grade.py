@@ -11,7 +11,8 @@ from agent.errors import ConfigError
 from evals.compare import compare
 from evals.datasets.hide import without
 from evals.grade import grade, is_test_file, prediction_row, statuses
-from evals.render import as_html, as_json, as_markdown
+from evals.html import as_html
+from evals.render import as_json, as_markdown
 from evals.report import report
 from evals.result import Result, Tokens
 from evals.stats import detectable, mcnemar, percentile, wilson
@@ -159,7 +160,7 @@ def test_a_report_keeps_infrastructure_out_and_names_false_verified():
     assert zero.overhead_share == pytest.approx(0.25)
     local = next(a for a in found.arms if a.arm == "local")
     assert (local.resolved.k, local.verified.k) == (2, 1)
-    assert (local.tokens[0].tokens_in, local.tokens[0].accepted) == (10, 3)
+    assert (local.flows[0].tokens_in, local.flows[0].accepted) == (10, 3)
     text = as_markdown(found)
     assert "agent eval run" in text
     assert "1/2 = 50 %" in text

@@ -12,7 +12,7 @@ import pytest
 
 from agent.cli.main import main
 from agent.errors import ConfigError
-from evals.arms import ARMS, Arm, arm
+from evals.arms import ARMS, Arm, arm, flags_of
 from evals.executors.process import ProcessExecutor
 from evals.result import RESULT, Unit, load_results
 from evals.runner import Plan, run, units_of
@@ -25,7 +25,7 @@ def test_every_arm_has_settings_that_exist():
     from agent import config
 
     for one in ARMS:
-        config.load(dict(one.flags), {}, None)
+        config.load(dict(flags_of(one, config.Settings())), {}, None)
     with pytest.raises(ConfigError, match="unknown arm"):
         arm("best")
 

@@ -1,0 +1,166 @@
+"""A scripted agent that looks for the answer with what it has: its edits are run by its tests.
+
+The model's first edit searches git's objects, every file it can reach and what is installed, and
+fails with what it found; the failure goes back to the model in the next request, as any failure
+does. So what the server of the second request receives is what an agent can learn. The control is
+the same script in the same repository, without the evals' isolation: there it learns everything.
+"""
+
+import json
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+from agent import config
+from agent.app import open_app
+from agent.types import Task
+from evals.arms import Arm
+from evals.datasets import Instance
+from evals.executors.process import run_one
+from evals.result import Result
+from evals.runner import Plan, units_of
+from tests.evals import tiny
+from tests.evals.test_isolation import SECRET, leaky
+from tests.loopback import dialects, serve
+
+SPY = """\
+    import os, subprocess, sys
+    here = os.path.dirname(os.path.abspath(__file__))
+    marks = {"history": b"the gold" + b" patch:", "stash": b"(sta" + b"shed)",
+             "installed": b"(insta" + b"lled)", "hidden test": b"test_dis" + b"count",
+             "gold patch": b"+    value = sum(prices)" + b" - discount"}
+    places, up = [here, *sys.path, os.path.expanduser("~"), "/tmp", "/var/tmp"], here
+    for _ in range(8):
+        up = os.path.dirname(up)
+        places.append(os.path.join(up, ".git"))
+        places += [os.path.join(up, n) for n in ("unit.json", "prediction.json", "instance.json")]
+    places += [v for k, v in os.environ.items() if "CACHE" in k or "STATE" in k or "DATA" in k]
+    git = ["git", "-c", "safe.directory=*", "cat-file", "--batch-all-objects", "--batch"]
+    texts = []
+    for where in (here, os.getcwd()):
+        try:
+            texts.append(subprocess.run(git, cwd=where, capture_output=True).stdout)
+        except OSError:
+            pass
+    for place in dict.fromkeys(places):
+        files = [place] if os.path.isfile(place) else []
+        for top, _, names in os.walk(place):
+            files += [os.path.join(top, n) for n in names][: max(400 - len(files), 0)]
+        for name in files:
+            if name.endswith("till.py") and top != here or os.path.islink(name):
+                continue
+            try:
+                with open(name, "rb") as file:
+                    texts.append(file.read(200_000))
+            except OSError:
+                pass
+    found = [k for k, v in marks.items() if any(v in t for t in texts)]
+    raise AssertionError("FO" + "UND " + "; ".join(found) + " E" + "ND")
+"""
+PLAN = json.dumps(
+    {
+        "summary": "the sign is wrong",
+        "steps": [{"kind": "edit", "goal": "fix it", "files": ["till.py"], "symbols": ["total"]}],
+    }
+)
+EDIT = f"till.py\n<<<<<<< SEARCH\n{tiny.NEW}=======\n{SPY}>>>>>>> REPLACE\n"
+NONE = (("local_model", "none"), ("zero_token", False), ("frontier", "off"))
+
+
+def script(request):
+    """A plan where one is asked for, the spy's edit ever after."""
+    wants_plan = b"SEARCH" not in request.raw
+    return dialects.openai(PLAN if wants_plan else EDIT)
+
+
+def learned(server) -> str:
+    """What came back to the model."""
+    bodies = [r.raw.decode() for r in server.received]
+    seen = [b.split("FOUND ", 1)[1].split(" END")[0] for b in bodies if "FOUND " in b]
+    assert seen, "the spy's edit was not run, or its failure was not told"
+    return seen[-1]
+
+
+@pytest.fixture
+def leaks(tmp_path, monkeypatch) -> Instance:
+    """History, a stash, a remote and an installed copy: all hold the fix."""
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=False)
+    site = next(home.glob("lib/python*/site-packages"))
+    (site / "till_again.py").write_text(f"{tiny.GOOD}# {SECRET} (installed)\n")
+    monkeypatch.setenv("VIRTUAL_ENV", str(home))
+    return leaky(tmp_path / "source")
+
+
+def test_through_its_own_tests_an_agent_learns_nothing_of_the_fix(leaks, tmp_path):
+    with serve(script) as server:
+        flags = (*NONE, ("onprem_url", server.url), ("onprem_model", "coder"))
+        arm = Arm(name="spy", about="", flags=flags)
+        (unit,) = units_of(Plan(instances=(leaks,), arms=(arm,), max_wall_s=90))
+        result = run_one(unit, tmp_path / "run" / "units" / unit.key)
+    assert result.status == "unresolved", result
+    assert result.sandbox != "none"
+    assert learned(server) == ""
+
+
+def test_without_isolation_it_learns_all_of_it(leaks, tmp_path):
+    root = Path(leaks.source_dir)
+    with serve(script) as server:
+        flags = dict(NONE) | {"onprem_url": server.url, "onprem_model": "coder"}
+        app = open_app(config.load({**flags, "unsandboxed": True}, {}, root), root)
+        subprocess.run(["git", "stash", "list"], cwd=root, check=True, capture_output=True)
+        for _ in app.run(Task(goal="fix", text=leaks.problem_statement, root=root)):
+            pass
+    told = learned(server)
+    for mark in ("history", "stash", "installed", "hidden test"):
+        assert mark in told
+
+
+def test_answers_of_the_paid_arms_are_counted_and_nothing_else_is(tmp_path, monkeypatch):
+    """The frontier plans, the endpoint edits: plumbing and accounting, never a result."""
+    right = f"till.py\n<<<<<<< SEARCH\n{tiny.NEW}=======\n{tiny.OLD}>>>>>>> REPLACE\n"
+    one = tiny.instance(tmp_path / "s")
+    with (
+        serve([dialects.anthropic(PLAN)]) as frontier,
+        serve([dialects.openai(right)]) as onprem,
+    ):
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-0000000000")
+        settings = config.Settings(
+            local_model="none",
+            onprem_url=onprem.url,
+            onprem_model="coder",
+            anthropic_base_url=frontier.url,
+        )
+        from evals.arms import arm
+
+        plan = Plan(instances=(one,), arms=(arm("plan-frontier"),), settings=settings)
+        (unit,) = units_of(plan)
+        assert "sk-ant" not in unit.to_json()
+        directory = tmp_path / "run" / "units" / unit.key
+        found: Result = run_one(unit, directory)
+    assert found.status == "resolved", found
+    assert found.verdict == "verified"
+    assert [(t.location, t.step_kind, t.requests) for t in found.tokens] == [
+        ("frontier", "plan", 1),
+        ("onprem", "edit", 1),
+    ]
+    assert found.usd_micro is None or found.usd_micro > 0
+    assert len(found.rows) == len(frontier.received) + len(onprem.received) == 2
+    assert found.plan
+    kept = "".join(p.read_text("utf-8", "replace") for p in directory.rglob("*") if p.is_file())
+    assert "sk-ant-test" not in kept
+    assert json.loads(onprem.received[0].raw)["seed"] == 0
+
+
+def test_each_seed_reaches_the_model(tmp_path):
+    one = tiny.instance(tmp_path / "s")
+    with serve(script) as server:
+        flags = (*NONE, ("onprem_url", server.url), ("onprem_model", "coder"), ("max_attempts", 1))
+        arm = Arm(name="spy", about="", flags=flags)
+        plan = Plan(instances=(one,), arms=(arm,), seeds=(0, 1), temperature=0.8, max_wall_s=60)
+        for unit in units_of(plan):
+            run_one(unit, tmp_path / "run" / "units" / unit.key)
+        sent = [(r.body["seed"], r.body["temperature"]) for r in server.received]
+    assert sorted(set(sent)) == [(0, 0.8), (1, 0.8)]
