@@ -7,7 +7,7 @@ import psutil
 from tools.index import open_index
 from tools.index.extract import extract
 from tools.index.files import blob_id
-from tools.index.worker import parse
+from tools.index.worker import Workers
 
 
 def sources(root: Path, number: int) -> dict[str, bytes]:
@@ -24,7 +24,9 @@ def test_workers_give_the_records_of_the_process_itself(tmp_path: Path) -> None:
     made = sources(tmp_path / "repo", 40)
     tasks = [(p, "python", len(s)) for p, s in made.items()]
     counted: list[int] = []
-    found = parse(tmp_path / "repo", [*tasks, ("gone.py", "python", 5)], counted.append)
+    with Workers() as workers:
+        gone = ("gone.py", "python", 5)
+        found = workers.parse(tmp_path / "repo", [*tasks, gone], counted.append)
     wanted = {(p, blob_id(s), extract([(s, "python")])[0]) for p, s in made.items()}
     assert set(found) == wanted
     assert sum(counted) == 41
@@ -41,7 +43,8 @@ def test_a_worker_that_dies_costs_one_file_its_grammar_and_nothing_else(tmp_path
                 child.kill()
 
     tasks = [(p, "python", len(s)) for p, s in made.items()]
-    found = parse(tmp_path / "repo", tasks, kill_once)
+    with Workers() as workers:
+        found = workers.parse(tmp_path / "repo", tasks, kill_once)
     assert {(p, b) for p, b, _ in found} == {(p, blob_id(s)) for p, s in made.items()}
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -11,7 +12,7 @@ from tools.index.extract import extract, unfit
 from tools.index.languages import language_of
 from tools.index.records import parts
 from tools.index.store import Known, Records, now_ns
-from tools.index.worker import parse
+from tools.index.worker import Workers
 
 __all__ = ["Change", "hinted", "survey"]
 
@@ -122,24 +123,14 @@ def _change(
     progress: Progress | None,
 ) -> Change:
     """Read the suspects, and get the records of all whose blob is not the one before."""
-    threshold = now_ns() - _FRESH_NS
-    now: dict[str, Known] = {}
-    sources: dict[str, bytes] = {}
-    held, unreadable = 0, []
-    for path, stat in look.suspects.items():
-        source = files.read(root, path)
-        if source is None:
-            unreadable.append(path)
-            continue
-        reason = unfit(source)
-        blob = f"!{reason}" if reason else files.blob_id(source)
-        now[path] = (blob, stat, max(stat.mtime_ns, stat.ctime_ns) > threshold)
-        if before.get(path) != blob and held < _HELD_BYTES:
-            sources[path] = source
-            held += len(source)
-    blobs = {p: b for p, (b, _, _) in now.items() if b[0] != "!" and before.get(p) != b}
-    blobs |= look.behind
-    records, fresh = _records(root, blobs, sources, look.suspects, store, progress)
+    # Nothing known: the store will hold next to nothing, and workers are worth their start.
+    cold = not known and len(look.suspects) >= _MANY
+    with Workers() if cold else nullcontext() as workers:
+        now, sources = _read(root, look.suspects, before, 0 if cold else _HELD_BYTES)
+        unreadable = [p for p in look.suspects if p not in now]
+        blobs = {p: b for p, (b, _, _) in now.items() if b[0] != "!" and before.get(p) != b}
+        blobs |= look.behind
+        records, fresh = _records(root, blobs, sources, look.suspects, store, workers, progress)
     unfound = [p for p in blobs if p not in records]  # altered this instant: seen next time
     for path in unfound:
         del blobs[path]
@@ -153,12 +144,33 @@ def _change(
     return Change(now, lost, blobs, records, tuple(sorted(dropped & before.keys())), len(fresh))
 
 
+def _read(
+    root: Path, suspects: Mapping[str, files.Seen], before: Mapping[str, str], held: int
+) -> tuple[dict[str, Known], dict[str, bytes]]:
+    """What each readable file is now, and `held` bytes of sources that will have to be parsed."""
+    threshold = now_ns() - _FRESH_NS
+    now: dict[str, Known] = {}
+    sources: dict[str, bytes] = {}
+    for path, stat in suspects.items():
+        source = files.read(root, path)
+        if source is None:
+            continue
+        reason = unfit(source)
+        blob = f"!{reason}" if reason else files.blob_id(source)
+        now[path] = (blob, stat, max(stat.mtime_ns, stat.ctime_ns) > threshold)
+        if before.get(path) != blob and held > 0:
+            sources[path] = source
+            held -= len(source)
+    return now, sources
+
+
 def _records(
     root: Path,
     blobs: Mapping[str, str],
     sources: dict[str, bytes],
     sizes: Mapping[str, files.Seen],
     store: Records,
+    workers: Workers | None,
     progress: Progress | None,
 ) -> tuple[dict[str, bytes], dict[tuple[str, str], bytes]]:
     """Records by path, and the stored form of those that were not stored yet."""
@@ -170,8 +182,9 @@ def _records(
     if len(missing) >= _MANY:
         sources.clear()
         tasks = [(p, keys[p][1], sizes[p].size if p in sizes else 5000) for p in missing]
-        for path, blob, record in parse(root, tasks, count):
-            fresh[blob, keys[path][1]] = record
+        with workers or Workers() as started:
+            for path, blob, record in started.parse(root, tasks, count):
+                fresh[blob, keys[path][1]] = record
     else:
         for path in missing:
             source = sources.pop(path, None) or files.read(root, path) or b""

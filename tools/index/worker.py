@@ -18,7 +18,7 @@ from pathlib import Path
 from tools.index import files
 from tools.index.extract import extract, rough
 
-__all__ = ["Parsed", "main", "parse"]
+__all__ = ["Parsed", "Workers", "main"]
 
 Task = tuple[str, str, int]
 """Path, language, bytes."""
@@ -32,76 +32,102 @@ _START = (
 )
 
 
-def parse(root: Path, tasks: Sequence[Task], done: Callable[[int], None]) -> list[Parsed]:
-    """Records of many files, by as many workers as there are processors.
+class Workers:
+    """As many processes as there are processors, started before it is known what they will do.
 
-    Files that have gone meanwhile are left out. `done(n)` is called as files are finished.
+    They load their libraries (0.1 s) while the files are read and hashed.
     """
-    workers = max(1, min(len(os.sched_getaffinity(0)), 8)) if _AFFINITY else os.cpu_count() or 1
-    shares: list[list[Task]] = [[] for _ in range(workers)]
-    loads = [0] * workers
-    for task in sorted(tasks, key=lambda t: (-t[2], t[0])):
-        lightest = loads.index(min(loads))
-        shares[lightest].append(task)
-        loads[lightest] += task[2] + 2000
-    found: list[Parsed] = []
-    with ThreadPoolExecutor(workers) as pool:
-        for share in pool.map(lambda s: list(_drive(root, s, done)), shares):
-            found += share
-    return found
+
+    def __init__(self) -> None:
+        self._number = len(os.sched_getaffinity(0)) if _AFFINITY else os.cpu_count() or 1
+        self._number = max(1, min(self._number, 8))
+        self._ready = [_start() for _ in range(self._number)]
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._ready:
+            process.kill()
+            process.communicate()
+
+    def parse(self, root: Path, tasks: Sequence[Task], done: Callable[[int], None]) -> list[Parsed]:
+        """Records of many files; files that have gone meanwhile are left out.
+
+        `done(n)` is called as files are finished.
+        """
+        shares: list[list[Task]] = [[] for _ in range(self._number)]
+        loads = [0] * self._number
+        for task in sorted(tasks, key=lambda t: (-t[2], t[0])):
+            lightest = loads.index(min(loads))
+            shares[lightest].append(task)
+            loads[lightest] += task[2] + 2000
+        found: list[Parsed] = []
+        with ThreadPoolExecutor(self._number) as pool:
+            for share in pool.map(lambda s: list(self._drive(root, s, done)), shares):
+                found += share
+        return found
+
+    def _drive(
+        self, root: Path, tasks: list[Task], done: Callable[[int], None]
+    ) -> Iterator[Parsed]:
+        """One share of the work; a file on which a worker dies is read by the regex tier."""
+        while tasks:
+            finished = 0
+            with self._ready.pop() if self._ready else _start() as process:
+                for path, blob, record in _answers(process, root, tasks):
+                    finished += 1
+                    done(1)
+                    if record:
+                        yield path, blob, record
+            if finished < len(tasks):
+                path, language, _ = tasks[finished]
+                source = files.read(root, path)
+                if source is not None:
+                    (record,) = extract([(source, language)], rough)
+                    yield path, files.blob_id(source), record
+                finished += 1
+            tasks = tasks[finished:]
 
 
 _AFFINITY = hasattr(os, "sched_getaffinity")
 
 
-def _drive(root: Path, tasks: list[Task], done: Callable[[int], None]) -> Iterator[Parsed]:
-    """One share of the work; a file on which a worker dies is read by the regex tier."""
-    while tasks:
-        finished = 0
-        for path, blob, record in _worker(root, tasks):
-            finished += 1
-            done(1)
-            if record:
-                yield path, blob, record
-        if finished < len(tasks):
-            path, language, _ = tasks[finished]
-            source = files.read(root, path)
-            if source is not None:
-                (record,) = extract([(source, language)], rough)
-                yield path, files.blob_id(source), record
-            finished += 1
-        tasks = tasks[finished:]
-
-
-def _worker(root: Path, tasks: list[Task]) -> Iterator[Parsed]:
-    """What one worker answers, in the order of its tasks, until it ends or dies."""
+def _start() -> "subprocess.Popen[bytes]":
     home = str(Path(__file__).resolve().parents[2])
     # Not the current directory: it may be a repository with a package called `tools`.
     trusted = [home, *(p for p in sys.path if Path(p).is_absolute() and p != home)]
     command = [sys.executable, "-I", "-S", "-c", _START, json.dumps(trusted)]
-    with subprocess.Popen(
+    return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/"
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps([str(root), [t[:2] for t in tasks]]).encode())
-            process.stdin.close()
-        except BrokenPipeError:
+    )
+
+
+def _answers(process: "subprocess.Popen[bytes]", root: Path, tasks: list[Task]) -> Iterator[Parsed]:
+    """What one worker answers, in the order of its tasks, until it ends or dies."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps([str(root), [t[:2] for t in tasks]]).encode())
+        process.stdin.close()
+    except BrokenPipeError:
+        return
+    for path, _, _ in tasks:
+        header = process.stdout.read(_FRAME.size)
+        if len(header) < _FRAME.size:
             return
-        for path, _, _ in tasks:
-            header = process.stdout.read(_FRAME.size)
-            if len(header) < _FRAME.size:
-                return
-            blob, size = _FRAME.unpack(header)
-            record = process.stdout.read(size)
-            if len(record) < size:
-                return
-            yield path, blob.decode(), record
+        blob, size = _FRAME.unpack(header)
+        record = process.stdout.read(size)
+        if len(record) < size:
+            return
+        yield path, blob.decode(), record
 
 
 def main() -> None:
     """The worker: tasks on standard input, one frame a file on standard output."""
+    import numpy as np  # noqa: F401  # and the grammars: while the tasks are being listed
+    import tree_sitter_python  # noqa: F401
+
     root, tasks = json.load(sys.stdin)
     out = sys.stdout.buffer
     for batch in _batches(Path(root), tasks):
