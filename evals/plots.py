@@ -1,4 +1,4 @@
-"""The report's plots as inline SVG, drawn here: matplotlib would bring 60 MB for three of them.
+"""The report's plots as inline SVG: three plain ones, for which nobody need install matplotlib.
 
 Colours are the page's variables, so that plots follow its light and dark theme. Every mark has its
 figure as text beside it or as a title.
