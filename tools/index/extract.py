@@ -273,5 +273,6 @@ def _modules(text: str) -> list[str]:
         return [base, *(f"{base}{joiner}{name}" for name in _NAME_AS.findall(rest)[:40])]
     if quoted := _QUOTED.findall(text):
         return [" ".join(q.split()) for q in quoted]
-    text = re.sub(r"^\s*(import|use|using|extern\s+crate)\s+(static\s+)?", "", text)
-    return [m.replace("::", ".") for m in re.findall(r"[\w.:]{2,}", text) if m != "as"][:40]
+    text = re.sub(r"^\s*(import|use|using|extern\s+crate|source|\.)\s+(static\s+)?", "", text)
+    found = re.findall(r"[\w.:/]{2,}", text.replace("\\", "."))
+    return [m.replace("::", ".") for m in found if m != "as"][:40]

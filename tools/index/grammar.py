@@ -36,10 +36,18 @@ def _parser(language: str) -> "Parser":
 
     from tree_sitter import Language, Parser
 
-    package = "typescript" if language == "tsx" else language
+    package = {"tsx": "typescript", "csharp": "c_sharp"}.get(language, language)
     module = import_module(f"tree_sitter_{package}")
-    grammar = {"typescript": "language_typescript", "tsx": "language_tsx"}.get(language, "language")
+    grammar = "language" if hasattr(module, "language") else f"language_{language}"
     return Parser(Language(getattr(module, grammar)()))
+
+
+def _spec(language: str) -> Spec:
+    if language in SPECS:
+        return SPECS[language]
+    from tools.index.grammar_more import MORE
+
+    return MORE[language]
 
 
 def walk(source: bytes, language: str) -> tuple[list[Found], list[tuple[int, int, str]], bool]:
@@ -47,7 +55,7 @@ def walk(source: bytes, language: str) -> tuple[list[Found], list[tuple[int, int
 
     An import is its first line, its last, and its text.
     """
-    spec = SPECS[language]
+    spec = _spec(language)
     root = _parser(language).parse(source).root_node
     walker = _Walker(source, spec)
     walker.run(root)
@@ -94,6 +102,8 @@ class _Walker:
                     body = self._define(child, outer, kind)
                     if body is not None:
                         stack.append((body, None, depth + 1, kind == "function"))
+                elif type_ in spec.imports and spec.imported(child):
+                    self.imports.append(child)
                 elif type_ in values:
                     for inner, in_function in self._value(child, outer, local):
                         stack.append((inner, None, depth + 1, in_function))
@@ -101,8 +111,6 @@ class _Walker:
                     start = (outer or child) if type_ in spec.wrappers else None
                     self.errors += (child.end_byte - child.start_byte) * (type_ == "ERROR")
                     stack.append((child, start, depth + 1, local))
-                elif type_ in spec.imports:
-                    self.imports.append(child)
 
     def _define(self, node: "Node", outer: "Node | None", kind: str) -> "Node | None":
         """Record a definition; its body if more may stand inside."""

@@ -13,21 +13,25 @@ if TYPE_CHECKING:
 
     Binding = tuple[str | None, str, Node | None, Node]
 
-__all__ = ["SPECS", "Spec"]
+__all__ = ["SPECS", "Spec", "contains", "never", "node_text"]
 
 
-def _text(node: "Node | None") -> str | None:
+def node_text(node: "Node | None") -> str | None:
     if node is None or node.text is None:
         return None
     return node.text.decode("utf-8", "replace")
 
 
 def _field_name(node: "Node") -> str | None:
-    return _text(node.child_by_field_name("name"))
+    return node_text(node.child_by_field_name("name"))
 
 
 def _no_bindings(node: "Node") -> "Iterator[Binding]":
     return iter(())
+
+
+def _always(node: "Node") -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,8 @@ class Spec:
     wrappers: frozenset[str] = frozenset()
     """Nodes that begin a definition: decorators, exports, templates."""
     imports: frozenset[str] = frozenset()
+    imported: Callable[["Node"], bool] = _always
+    """Whether a node of such a type is an import: `require "x"` is a call like any other."""
     values: frozenset[str] = frozenset()
     name: Callable[["Node"], str | None] = _field_name
     bindings: "Callable[[Node], Iterator[Binding]]" = _no_bindings
@@ -49,11 +55,11 @@ class Spec:
     """The preprocessor can break the tree: fall back to the regex tier."""
 
 
-def _never(source: bytes, start: int, end: int) -> bool:
+def never(source: bytes, start: int, end: int) -> bool:
     return False
 
 
-def _contains(pattern: bytes) -> Callable[[bytes, int, int], bool]:
+def contains(pattern: bytes) -> Callable[[bytes, int, int], bool]:
     search = re.compile(pattern).search
     return lambda source, start, end: search(source, start, end) is not None
 
@@ -67,7 +73,7 @@ def _python_bindings(node: "Node") -> "Iterator[Binding]":
         return
     left = child.child_by_field_name("left")
     if left is not None and left.type == "identifier":
-        yield _text(left), "constant", child.child_by_field_name("right"), child
+        yield node_text(left), "constant", child.child_by_field_name("right"), child
 
 
 def _python_nested(source: bytes, start: int, end: int) -> bool:
@@ -77,7 +83,7 @@ def _python_nested(source: bytes, start: int, end: int) -> bool:
     return _PYTHON_NESTED(source, start, end)
 
 
-_PYTHON_NESTED = _contains(rb"(?m)^[ \t]+(async[ \t]+def|def|class)[ \t]")
+_PYTHON_NESTED = contains(rb"(?m)^[ \t]+(async[ \t]+def|def|class)[ \t]")
 
 _PYTHON = Spec(
     definitions={"function_definition": "function", "class_definition": "class"},
@@ -103,15 +109,15 @@ def _js_bindings(node: "Node") -> "Iterator[Binding]":
                 name = child.child_by_field_name("name")
                 plain = name is not None and name.type == "identifier"
                 value = child.child_by_field_name("value")
-                yield _text(name) if plain else None, _js_kind(value), value, child
+                yield node_text(name) if plain else None, _js_kind(value), value, child
     elif node.type in ("public_field_definition", "field_definition"):
         name = node.child_by_field_name("name") or node.child_by_field_name("property")
         value = node.child_by_field_name("value")
-        yield _text(name), _js_kind(value), value, node
+        yield node_text(name), _js_kind(value), value, node
     elif node.type == "pair":
         value = node.child_by_field_name("value")
         key = node.child_by_field_name("key") if _js_kind(value) != "constant" else None
-        yield _text(key), _js_kind(value), value, node
+        yield node_text(key), _js_kind(value), value, node
     else:
         yield from _js_expression(node)
 
@@ -125,7 +131,7 @@ def _js_expression(node: "Node") -> "Iterator[Binding]":
         yield None, "constant", node if inner.type == "internal_module" else inner, node
         return
     left, right = inner.child_by_field_name("left"), inner.child_by_field_name("right")
-    name = _text(left) or ""
+    name = node_text(left) or ""
     for prefix in ("module.exports.", "exports.", "this.", "self.", "window."):
         name = name.removeprefix(prefix)
     named = _js_kind(right) != "constant" and re.fullmatch(r"[\w$.]+", name) is not None
@@ -155,7 +161,7 @@ _JS_DESCEND = frozenset(
     " call_expression arguments parenthesized_expression object return_statement"
     " arrow_function function_expression unary_expression binary_expression".split()
 )
-_JS_NESTED = _contains(
+_JS_NESTED = contains(
     rb"\bfunction\b|=>|\bclass\b"
     rb"|(?m:^[ \t]+(?!if|for|while|switch|catch)\w+[ \t]*\([^()]*\)[ \t]*\{)"
 )
@@ -199,7 +205,7 @@ _TYPESCRIPT = Spec(
 def _java_bindings(node: "Node") -> "Iterator[Binding]":
     for child in node.named_children:
         if child.type == "variable_declarator":
-            yield _text(child.child_by_field_name("name")), "constant", None, node
+            yield node_text(child.child_by_field_name("name")), "constant", None, node
 
 
 _JAVA = Spec(
@@ -214,7 +220,7 @@ _JAVA = Spec(
         "compact_constructor_declaration": "function",
     },
     descend=frozenset({"class_body", "interface_body", "enum_body", "enum_body_declarations"}),
-    nested=_contains(rb"\b(class|interface|enum|record)\s+\w+[^;=]*\{"),
+    nested=contains(rb"\b(class|interface|enum|record)\s+\w+[^;=]*\{"),
     imports=frozenset({"import_declaration"}),
     values=frozenset({"field_declaration", "constant_declaration"}),
     bindings=_java_bindings,
@@ -227,14 +233,14 @@ def _go_name(node: "Node") -> str | None:
     name = _field_name(node)
     receiver = node.child_by_field_name("receiver") if node.type == "method_declaration" else None
     if receiver is not None and name is not None:
-        found = re.search(r"([A-Za-z_]\w*)\s*(?:\[[^\]]*\])?\s*\)$", _text(receiver) or "")
+        found = re.search(r"([A-Za-z_]\w*)\s*(?:\[[^\]]*\])?\s*\)$", node_text(receiver) or "")
         return f"{found[1]}.{name}" if found else name
     return name
 
 
 def _go_bindings(node: "Node") -> "Iterator[Binding]":
     for child in node.children_by_field_name("name"):
-        yield _text(child), "constant", None, node
+        yield node_text(child), "constant", None, node
 
 
 _GO = Spec(
@@ -245,7 +251,7 @@ _GO = Spec(
         "type_alias": "type",
     },
     descend=frozenset({"const_declaration", "var_declaration", "var_spec_list"}),
-    nested=_never,
+    nested=never,
     wrappers=frozenset({"type_declaration"}),
     imports=frozenset({"import_declaration"}),
     values=frozenset({"const_spec", "var_spec"}),
@@ -259,12 +265,12 @@ _GO = Spec(
 def _rust_name(node: "Node") -> str | None:
     if node.type != "impl_item":
         return _field_name(node)
-    type_ = _text(node.child_by_field_name("type")) or ""
+    type_ = node_text(node.child_by_field_name("type")) or ""
     return re.split(r"[<\s]", type_, maxsplit=1)[0].rpartition("::")[2] or None
 
 
 def _rust_bindings(node: "Node") -> "Iterator[Binding]":
-    yield _text(node.child_by_field_name("name")), "constant", None, node
+    yield node_text(node.child_by_field_name("name")), "constant", None, node
 
 
 _RUST = Spec(
@@ -281,7 +287,7 @@ _RUST = Spec(
         "macro_definition": "function",
     },
     descend=frozenset({"declaration_list", "foreign_mod_item"}),
-    nested=_contains(rb"\bfn[ \t]+\w+"),
+    nested=contains(rb"\bfn[ \t]+\w+"),
     imports=frozenset({"use_declaration", "extern_crate_declaration"}),
     values=frozenset({"const_item", "static_item"}),
     name=_rust_name,
@@ -303,7 +309,7 @@ def _c_declared(node: "Node") -> tuple[str | None, bool]:
     while current is not None and current.type in _DECLARATORS:
         function = function or current.type == "function_declarator"
         current = current.child_by_field_name("declarator") or current.named_child(0)
-    name = _text(current)
+    name = node_text(current)
     if name is None or not re.fullmatch(r"[\w~:<>, ]+|operator.{1,12}|.*::operator.{1,12}", name):
         return None, function
     return re.sub(r"<[^<>]*>", "", name).replace("::", ".").replace(" ", ""), function
@@ -315,14 +321,16 @@ def _c_name(node: "Node") -> str | None:
         return _c_declared(declarator)[0] if declarator is not None else None
     if node.type == "type_definition":
         declarator = node.child_by_field_name("declarator")
-        return _text(declarator) if declarator and declarator.type == "type_identifier" else None
+        return (
+            node_text(declarator) if declarator and declarator.type == "type_identifier" else None
+        )
     name = _field_name(node)
     return name.replace("::", ".") if name else None
 
 
 def _c_bindings(node: "Node") -> "Iterator[Binding]":
     if node.type == "preproc_def":
-        yield _text(node.child_by_field_name("name")), "constant", None, node
+        yield node_text(node.child_by_field_name("name")), "constant", None, node
         return
     # `struct s { … } x;` defines the type: it stands in the declaration's type field.
     type_ = node.child_by_field_name("type")
@@ -350,7 +358,7 @@ _C_BODIES = frozenset({"struct_specifier", "union_specifier", "enum_specifier", 
 _C = Spec(
     definitions=_C_DEFINITIONS,
     descend=_C_DESCEND,
-    nested=_never,
+    nested=never,
     imports=frozenset({"preproc_include"}),
     values=frozenset({"declaration", "preproc_def"}),
     name=_c_name,
@@ -367,7 +375,7 @@ _CPP = Spec(
         "concept_definition": "type",
     },
     descend=_C_DESCEND | {"field_declaration", "field_declaration_list", "export_declaration"},
-    nested=_never,
+    nested=never,
     wrappers=frozenset({"template_declaration"}),
     imports=frozenset({"preproc_include", "using_declaration"}),
     values=frozenset({"declaration", "preproc_def", "field_declaration"}),

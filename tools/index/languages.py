@@ -6,7 +6,7 @@ from functools import lru_cache
 __all__ = ["LANGUAGES", "TREE_SITTER", "is_test", "is_vendored", "language_of"]
 
 TREE_SITTER = frozenset(
-    {"python", "javascript", "typescript", "tsx", "java", "go", "rust", "c", "cpp"}
+    "python javascript typescript tsx java go rust c cpp ruby php csharp bash".split()
 )
 """Languages with a grammar; the others are read with regular expressions."""
 

@@ -20,7 +20,7 @@ __all__ = [
     "parts",
 ]
 
-EXTRACTOR_VERSION = 5
+EXTRACTOR_VERSION = 6
 """Raised whenever the extractor would say something else about the same bytes."""
 
 KINDS = ("module", "class", "function", "method", "constant", "type")
