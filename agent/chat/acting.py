@@ -1,6 +1,7 @@
 """Carries out one call: arguments, approval, the tool, what becomes of its change, the record."""
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.approvals import Approval, Decision, harmless, memorable
@@ -60,7 +61,7 @@ class Acting:
         self._files = None  # the user's tree may have changed since the last call
         tool = by_name(call.name)
         try:
-            result = yield from self._result(call, tool)
+            result = self._done_before(call) or (yield from self._result(call, tool))
         except ToolError as error:
             result = Result(ok=False, summary=_first(str(error)), note=str(error))
             if tool is not None and tool.kind == "edit":
@@ -76,6 +77,22 @@ class Acting:
             duration_s=self._deps.clock() - began,
         )
         return returned
+
+    def _done_before(self, call: ToolCall) -> Result | None:
+        """An edit that was written when the process was killed, before it could be recorded."""
+        begun = any(isinstance(r, rec.Started) and r.call_id == call.id for r in self._talk.records)
+        if not begun:
+            return None
+        deps = self._deps
+        known = {r.entry_id for r in self._talk.records if isinstance(r, rec.Edited)}
+        for entry in deps.journal.entries(deps.root):
+            mine = entry.run_id == self._talk.id and entry.id not in known
+            if mine and entry.state == "applied":
+                patch = deps.journal.patch(entry)
+                diff = patches.diff(patch)
+                self._edited(call, "applied", patch, diff, entry.id)
+                return _changed(patch, "in the user's tree", diff)
+        return None
 
     def _result(self, call: ToolCall, tool: Tool | None) -> Generator[Event, None, Result]:
         if tool is None or tool not in for_mode(self._mode):
@@ -97,7 +114,7 @@ class Acting:
             self._talk.append(rec.Started(call_id=call.id))
         result = tool.run(args, self._desk())
         if result.patch is not None:
-            result = yield from self._change(call, result, result.patch)
+            result = yield from self._change(call, result.patch)
         return result
 
     def _arguments(self, call: ToolCall) -> Args:
@@ -202,9 +219,7 @@ class Acting:
 
     # ------------------------------------------------------------------ changes
 
-    def _change(
-        self, call: ToolCall, result: Result, patch: Patch
-    ) -> Generator[Event, None, Result]:
+    def _change(self, call: ToolCall, patch: Patch) -> Generator[Event, None, Result]:
         diff = patches.diff(patch)
         yield EditProposed(step_id=call.id, diff=diff)
         taken = yield from self._approve_edit(call, patch, diff)
@@ -218,15 +233,11 @@ class Acting:
         else:
             yield self._apply(call, taken, shown)
             where = "in the user's tree"
-        partly = "" if whole else " Only a part of it was taken by the user."
-        names = ", ".join(taken.paths)
-        return Result(
-            summary=f"{result.summary} · {_counts(shown)}",
-            text="" if whole else shown,
-            about="accepted-part" if not whole else "",
-            note=f"Changed {names} {where} ({_counts(shown)}).{partly}",
-            paths=taken.paths,
-        )
+        changed = _changed(taken, where, shown)
+        if whole:
+            return changed
+        note = f"{changed.note} Only a part of it was taken by the user."
+        return replace(changed, text=shown, about="accepted-part", note=note)
 
     def _apply(self, call: ToolCall, patch: Patch, diff: str) -> EditApplied:
         try:
@@ -334,6 +345,15 @@ class Acting:
         )
         scratch.rewritten()
         return run
+
+
+def _changed(patch: Patch, where: str, diff: str) -> Result:
+    names = ", ".join(patch.paths)
+    return Result(
+        summary=f"{names} · {_counts(diff)}",
+        note=f"Changed {names} {where} ({_counts(diff)}).",
+        paths=patch.paths,
+    )
 
 
 def _first(text: str) -> str:

@@ -14,9 +14,9 @@ from agent.chat.conversation import Conversation
 from agent.chat.deps import ChatDeps
 from agent.chat.tools import for_mode, specs
 from agent.errors import AuthError, BudgetExceeded, EngineError, ProviderError
-from agent.events import CompletionRecorded, Event, Notice, Routed
+from agent.events import CompletionRecorded, Event, Notice, RequestFinished, Routed
 from agent.providers.base import decode_completion, estimate_tokens
-from agent.types import Completion, Location, Request, Route, ToolChoice, Totals
+from agent.types import Completion, Location, Request, Route, ToolCall, ToolChoice, Totals
 from agent.work import Ask
 
 __all__ = ["Asker"]
@@ -158,11 +158,15 @@ class Asker:
         running = self._deps.gateway.complete(
             request, route, step_id=self.step_id, cancel=self._deps.cancel
         )
+        held: list[Event] = []
         try:
             while True:
                 event = next(running)
-                if isinstance(event, CompletionRecorded):
+                if isinstance(event, RequestFinished) and event.status == "settled":
+                    held.append(event)
+                elif isinstance(event, CompletionRecorded):
                     self._record(request, decode_completion(event.completion_json))
+                    yield from held
                 else:
                     yield event
         except StopIteration as stop:
@@ -182,10 +186,22 @@ class Asker:
                 provider=answer.provider,
                 model=answer.model,
                 location=answer.location,
-                calls=answer.tool_calls,
+                calls=self._told_apart(answer.tool_calls),
                 native=answer.native,
             )
         )
+
+    def _told_apart(self, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+        """Some servers count from `call_0` in every answer; here an id is used once."""
+        used = {c.id for r in self._talk.records if isinstance(r, rec.Answered) for c in r.calls}
+        found: list[ToolCall] = []
+        for call in calls:
+            ident = call.id
+            while ident in used:
+                ident = f"{call.id}-{len(used)}"
+            used.add(ident)
+            found.append(replace(call, id=ident))
+        return tuple(found)
 
     # ------------------------------------------------------------------ facts
 

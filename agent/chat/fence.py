@@ -6,10 +6,13 @@ marks whose name is a keyed hash: text of the repository cannot close them, sinc
 
 import hashlib
 import hmac
+import re
 
 from agent.sanitize import clean, forbidden
 
-__all__ = ["bounded", "fenced", "visible"]
+__all__ = ["bounded", "fenced", "unmarked", "visible"]
+
+_MARK = re.compile(r"</?data-[0-9a-f]{10}\b")
 
 
 def fenced(text: str, *, key: str, name: str, about: str) -> str:
@@ -19,6 +22,11 @@ def fenced(text: str, *, key: str, name: str, about: str) -> str:
     head = " ".join(about.replace(">", "›").split())
     body = text if text.endswith("\n") or not text else f"{text}\n"
     return f"<{mark} {head}>\n{body}</{mark}>"
+
+
+def unmarked(text: str) -> str:
+    """Without what differs from call to call: equal data gives equal text."""
+    return _MARK.sub("", text)
 
 
 def visible(text: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from agent.chat import records as rec
 from agent.chat.acting import Acting
 from agent.chat.conversation import Conversation
 from agent.chat.deps import ChatDeps
+from agent.chat.fence import unmarked
 from agent.chat.tools.base import OUTPUT
 from agent.errors import BudgetExceeded, Cancelled, LedgerError, PointsmanError
 from agent.events import Event, Notice, Spent, TurnFinished, TurnStarted
@@ -184,7 +185,7 @@ def _carry_out(turn: Turn, calls: Sequence[ToolCall]) -> Generator[Event, None, 
         turn.check()
         turn.calls += 1
         returned = yield from turn.acting.carry_out(call)
-        key = (call.name, call.arguments, returned.content)
+        key = (call.name, call.arguments, unmarked(returned.content))
         turn.seen[key] = turn.seen.get(key, 0) + 1
         if turn.seen[key] >= REPEATS:
             close_open_calls(turn.talk)

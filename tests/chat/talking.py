@@ -24,8 +24,8 @@ def app_for(root: Path, *, frontier: str = "", onprem: str = "", **flags: Any) -
     return open_app(config.load(chosen, {}, root), root)
 
 
-def call(name: str, call_id: str = "c1", **arguments: Any) -> tuple[str, str, str]:
-    return call_id, name, json.dumps(arguments)
+def call(tool: str, call_id: str = "c1", /, **arguments: Any) -> tuple[str, str, str]:
+    return call_id, tool, json.dumps(arguments)
 
 
 def of(seen: Sequence[events.Event], kind: type) -> list[Any]:
