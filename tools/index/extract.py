@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 
     I64 = NDArray[np.int64]
 
-__all__ = ["MAX_BYTES", "Scan", "exact", "extract", "rough", "unfit"]
+__all__ = ["Scan", "exact", "extract", "rough"]
 
-MAX_BYTES = 1_000_000
-"""Larger files are data or generated; nobody edits a function in them."""
 _MAX_TERMS = 3000
 """Distinct identifiers kept per definition."""
 _MAX_FILE_TERMS = 65_535
@@ -36,18 +34,6 @@ _KEYWORDS = b"""and as async await break case class const continue def default d
 
 Scan = Callable[[bytes, str], tuple[list[Found], list[tuple[int, int, str]]]]
 """Definitions in source order, and import statements: first line, last line, text."""
-
-
-def unfit(source: bytes) -> str:
-    """Why a file is left out, or an empty string."""
-    if len(source) > MAX_BYTES:
-        return "too large"
-    if b"\0" in source[:8192]:
-        return "binary"
-    lines = source.count(b"\n") + 1
-    if len(source) > 20_000 and len(source) > 400 * lines:
-        return "minified"
-    return ""
 
 
 def extract(sources: Sequence[tuple[bytes, str]], scan: "Scan | None" = None) -> list[bytes]:
@@ -159,7 +145,7 @@ def _identified(sources: list[bytes], outlines: list[Outline]) -> list[bytes]:
     docs = np.cumsum([0, *(len(o.names) for o in outlines)])
     words = tokens.identifiers(buffer)
     doc_of = _doc_of(words.starts, outlines, firsts, docs)
-    kept = ~np.isin(words.hashes, _keywords())
+    kept = ~tokens.among(words.hashes, _keywords())
     words = tokens.Spans(words.starts[kept], words.sizes[kept], words.hashes[kept])
     one, term = tokens.distinct(words.hashes)
     # By hash, so that the order does not depend on the files that are read with a file.
@@ -170,7 +156,9 @@ def _identified(sources: list[bytes], outlines: list[Outline]) -> list[bytes]:
     doc, term, count = _tally(doc_of[kept], rank[term], n_terms, int(docs[-1]))
     file = np.repeat(np.arange(len(outlines)), np.diff(docs))[doc]
     # Terms are numbered file by file: a record knows nothing of other files.
-    pairs, local = _numbered(file * n_terms + term)
+    keys = file * n_terms + term
+    pairs = tokens.once(keys)
+    local = np.searchsorted(pairs, keys)
     begins = np.searchsorted(pairs // n_terms, np.arange(len(outlines) + 1))
     local -= begins[file]
     fits = local < _MAX_FILE_TERMS
@@ -244,19 +232,10 @@ def _tally(
     return doc, term, count
 
 
-def _numbered(keys: "I64") -> "tuple[I64, I64]":
-    """The distinct keys in order, and the number of each key among them."""
-    import numpy as np
-
-    known = np.sort(keys)
-    known = known[np.flatnonzero(np.diff(known, prepend=-1))]
-    return known, np.searchsorted(known, keys)
-
-
 def _keywords() -> "NDArray[np.uint64]":
     import numpy as np
 
-    return np.array([tokens.hash_text(k) for k in _KEYWORDS], np.uint64)
+    return np.sort(np.array([tokens.hash_text(k) for k in _KEYWORDS], np.uint64))
 
 
 _QUOTED = re.compile(r"[\"'<]([^\"'<>]+)[\"'>]")

@@ -7,20 +7,20 @@ before it is opened, and again on the open descriptor.
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tools.index import git
-from tools.index.extract import MAX_BYTES
 from tools.index.languages import language_of
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-__all__ = ["Lister", "Seen", "blob_id", "look", "read"]
+__all__ = ["Lister", "Listing", "Seen", "blob_id", "look", "read", "unfit"]
 
 ListFiles = Callable[[], Sequence[str]]
+Listing = Callable[[Container[str]], list[str]]
 
 _SKIPPED = frozenset(
     ".git .hg .svn .jj node_modules __pycache__ .venv venv .tox .nox .mypy_cache .pytest_cache"
@@ -76,6 +76,22 @@ def _real(prefix: str, folder: str, known: dict[str, bool]) -> bool:
     return known[folder]
 
 
+MAX_BYTES = 1_000_000
+"""Larger files are data or generated; nobody edits a function in them."""
+
+
+def unfit(source: bytes) -> str:
+    """Why a file is left out, or an empty string."""
+    if len(source) > MAX_BYTES:
+        return "too large"
+    if b"\0" in source[:8192]:
+        return "binary"
+    lines = source.count(b"\n") + 1
+    if len(source) > 20_000 and len(source) > 400 * lines:
+        return "minified"
+    return ""
+
+
 def read(root: Path, path: str) -> bytes | None:
     """The bytes of a regular file inside `root`; None if there is no such readable file."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | getattr(os, "O_CLOEXEC", 0)
@@ -101,21 +117,24 @@ class Lister:
         self._root, self._given = root, given
         self._last: tuple[object, bytes | None, list[str]] = (None, None, [])
 
-    def begin(self) -> Callable[[], list[str]]:
-        """Start listing; the call that is returned gives paths of a known language, sorted."""
+    def begin(self) -> Listing:
+        """Start listing. The call that is returned gives paths of a known language, sorted.
+
+        It is told which paths were listed before: their language is not looked up again.
+        """
         given = self._given
         if given is not None:
-            return lambda: self._kept(tuple(given()))
+            return lambda known: self._kept(tuple(given()), known)
         listed = git.ls_files(self._root)
         # git says nothing of a directory that a repository around it ignores: it is walked then.
-        return lambda: self._kept(listed() or tuple(_walk(self._root)))
+        return lambda known: self._kept(listed() or tuple(_walk(self._root)), known)
 
-    def _kept(self, listed: bytes | tuple[str, ...]) -> list[str]:
+    def _kept(self, listed: bytes | tuple[str, ...], known: Container[str]) -> list[str]:
         """Sorting and looking at every path costs 10 ms for 3,000: remembered while nothing new."""
         ignore = read(self._root, _AGENTIGNORE)
         if self._last[:2] != (listed, ignore):
             paths = git.split(listed) if isinstance(listed, bytes) else listed
-            kept = {p for p in paths if language_of(p) is not None and _inside(p)}
+            kept = {p for p in paths if p in known or (language_of(p) is not None and _inside(p))}
             if (spec := _ignores(self._root / _AGENTIGNORE, "")) is not None:
                 kept = {p for p in kept if not spec.match_file(p)}
             self._last = (listed, ignore, sorted(kept))

@@ -105,22 +105,25 @@ class Index:
         return True
 
     def _whole(self, progress: Callable[[int, int], None] | None) -> None:
+        listing = self._lister.begin()  # git works while we load
         if self._known is None:
             self._store.prepare()
             self._known = self._store.seen(str(self.root))
         self._deferred.flush(str(self.root), self._store)
         before = self._state or self._saved()
         try:
-            self._apply(before, progress)
+            self._apply(before, listing, progress)
         except KeyError:  # records of unchanged files are gone from the store: all over again
-            self._apply(State({}), progress)
+            self._apply(State({}), self._lister.begin(), progress)
 
-    def _apply(self, before: State, progress: Callable[[int, int], None] | None) -> None:
+    def _apply(
+        self, before: State, listing: files.Listing, progress: Callable[[int, int], None] | None
+    ) -> None:
         """Raises KeyError if a stored record is missing."""
         from tools.index import snapshot
         from tools.index.update import survey
 
-        known, listing = self._known or {}, self._lister.begin()
+        known = self._known or {}
         change, self._listed = survey(
             self.root, listing, known, before.blobs, self._store, progress
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tools.index.query import Query
 from tools.index.segment import FOREIGN, TEST, TEXT, Segment
+from tools.index.tokens import once
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,7 +142,7 @@ def _names(view: View, words: Sequence[tuple[str, float]]) -> "Floats":
     scores = np.zeros(view.docs, np.float32)
     for word, weight in words:
         hits = [s.name_words.of(word) + o for s, o in zip(view.segments, view.offsets)]  # noqa: B905
-        where = np.unique(np.concatenate(hits))
+        where = once(np.concatenate(hits))
         where = where[view.alive[where]]
         if len(where):
             scores[where] += weight * _idf(len(where), view.live_docs)
@@ -156,7 +157,7 @@ def _paths(view: View, words: Sequence[tuple[str, float]]) -> "list[Floats]":
     files = sum(len(s.paths) for s in view.segments)
     scores = [np.zeros(len(s.paths), np.float32) for s in view.segments]
     for word, weight in words:
-        hits = [np.unique(s.path_words.of(word)) for s in view.segments]
+        hits = [once(s.path_words.of(word).astype(np.int64)) for s in view.segments]
         hits = [h[~dead[h]] for h, dead in zip(hits, view.dead, strict=True)]
         frequency = sum(map(len, hits))
         for own, where in zip(scores, hits, strict=True):

@@ -162,6 +162,23 @@ def distinct(hashes: "U64") -> "tuple[I64, I64]":
     return np.flatnonzero(chosen), (np.cumsum(chosen) - 1)[first]
 
 
+def once(numbers: "I64") -> "I64":
+    """The distinct numbers in order. `numpy.unique` loads masked arrays first: 20 ms."""
+    import numpy as np
+
+    known = np.sort(numbers)
+    found: I64 = known[np.flatnonzero(np.diff(known, prepend=-1))]
+    return found
+
+
+def among(hashes: "U64", some: "U64") -> "NDArray[np.bool_]":
+    """Which of the hashes are among some few, given in order."""
+    import numpy as np
+
+    found: NDArray[np.bool_] = some[np.searchsorted(some[:-1], hashes)] == hashes
+    return found
+
+
 def gather(buffer: bytes, starts: "I64", sizes: "I64") -> bytes:
     """The pieces of a buffer, each followed by a newline."""
     import numpy as np

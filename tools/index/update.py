@@ -6,13 +6,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from tools.index import files
-from tools.index.extract import extract, unfit
 from tools.index.languages import language_of
 from tools.index.records import parts
 from tools.index.store import Known, Records, now_ns
-from tools.index.worker import Workers
+
+if TYPE_CHECKING:
+    from tools.index.worker import Workers
 
 __all__ = ["Change", "hinted", "survey"]
 
@@ -42,7 +44,7 @@ class Change:
 
 def survey(
     root: Path,
-    listing: Callable[[], list[str]],
+    listing: files.Listing,
     known: Mapping[str, Known],
     before: Mapping[str, str],
     store: Records,
@@ -53,7 +55,7 @@ def survey(
     Files known from before are looked at while git lists. Also gives the number of files listed.
     """
     seen = files.look(str(root), known)
-    paths = listing()
+    paths = listing(known)
     listed = set(paths)
     seen |= files.look(str(root), [p for p in paths if p not in known])
     lost = tuple(p for p in known if p not in seen or p not in listed)
@@ -125,7 +127,7 @@ def _change(
     """Read the suspects, and get the records of all whose blob is not the one before."""
     # Nothing known: the store will hold next to nothing, and workers are worth their start.
     cold = not known and len(look.suspects) >= _MANY
-    with Workers() if cold else nullcontext() as workers:
+    with _workers() if cold else nullcontext() as workers:
         now, sources = _read(root, look.suspects, before, 0 if cold else _HELD_BYTES)
         unreadable = [p for p in look.suspects if p not in now]
         blobs = {p: b for p, (b, _, _) in now.items() if b[0] != "!" and before.get(p) != b}
@@ -144,6 +146,12 @@ def _change(
     return Change(now, lost, blobs, records, tuple(sorted(dropped & before.keys())), len(fresh))
 
 
+def _workers() -> "Workers":
+    from tools.index.worker import Workers
+
+    return Workers()
+
+
 def _read(
     root: Path, suspects: Mapping[str, files.Seen], before: Mapping[str, str], held: int
 ) -> tuple[dict[str, Known], dict[str, bytes]]:
@@ -155,7 +163,7 @@ def _read(
         source = files.read(root, path)
         if source is None:
             continue
-        reason = unfit(source)
+        reason = files.unfit(source)
         blob = f"!{reason}" if reason else files.blob_id(source)
         now[path] = (blob, stat, max(stat.mtime_ns, stat.ctime_ns) > threshold)
         if before.get(path) != blob and held > 0:
@@ -170,7 +178,7 @@ def _records(
     sources: dict[str, bytes],
     sizes: Mapping[str, files.Seen],
     store: Records,
-    workers: Workers | None,
+    workers: "Workers | None",
     progress: Progress | None,
 ) -> tuple[dict[str, bytes], dict[tuple[str, str], bytes]]:
     """Records by path, and the stored form of those that were not stored yet."""
@@ -182,10 +190,12 @@ def _records(
     if len(missing) >= _MANY:
         sources.clear()
         tasks = [(p, keys[p][1], sizes[p].size if p in sizes else 5000) for p in missing]
-        with workers or Workers() as started:
+        with workers or _workers() as started:
             for path, blob, record in started.parse(root, tasks, count):
                 fresh[blob, keys[path][1]] = record
     else:
+        from tools.index.extract import extract
+
         for path in missing:
             source = sources.pop(path, None) or files.read(root, path) or b""
             (record,) = extract([(source, keys[path][1])])
