@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from agent.cli.common import Parser, add_action
+from evals.datasets.commands import inject_options, mine_options
 from evals.loading import add_options
 
 __all__ = ["configure", "run"]
@@ -45,6 +46,8 @@ def configure(parser: Parser, name: str) -> None:
     check = add_action(actions, "validate", "prove that every bug fails before and passes after")
     add_options(check)
     check.add_argument("--write", action="store_true", help="record the failing tests (lock.json)")
+    mine_options(add_action(actions, "mine", "instances from a repository's own history of fixes"))
+    inject_options(add_action(actions, "inject", "put bugs into a package and keep what is proved"))
 
 
 def _run_options(go: Parser) -> None:
@@ -71,6 +74,10 @@ def _run_options(go: Parser) -> None:
         "--zero-token-time", type=float, default=90.0, metavar="S",
         help="seconds of a unit for the zero-token stage",
     )  # fmt: skip
+    go.add_argument(
+        "--stop-after", type=float, metavar="S",
+        help="begin no further unit after that many seconds; --out takes the run up again",
+    )  # fmt: skip
     go.add_argument("--out", metavar="DIR", help="run directory; an existing one is taken up again")
 
 
@@ -82,6 +89,8 @@ HANDLERS = {
     "export": ("evals.exporting", "export_command"),
     "replay": ("evals.exporting", "replay_command"),
     "validate": ("evals.loading", "validate"),
+    "mine": ("evals.datasets.commands", "mine_command"),
+    "inject": ("evals.datasets.commands", "inject_command"),
 }
 
 

@@ -1,17 +1,14 @@
 """The data set that a command names, as instances."""
 
 import argparse
-import fnmatch
 import sys
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli.common import load_settings
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
-    from evals.datasets import Instance, Recipe
+    from evals.datasets import Instance
     from tools.types import Sandbox
 
 __all__ = ["Rejections", "add_options", "instances", "sandbox_of", "say", "validate"]
@@ -24,7 +21,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """`--dataset` and `--only`."""
     parser.add_argument(
         "--dataset", default=DEV, metavar="PATH",
-        help="dev, a directory of recipes, or SWE-bench rows in .jsonl or .json",
+        help="dev; recipes (.toml or a directory); SWE-bench rows (.jsonl, .json, .parquet); a"
+        " directory of tasks; or owner/name[:split] on a hub",
     )  # fmt: skip
     parser.add_argument(
         "--only", action="append", default=[], metavar="GLOB", help="instance ids (repeatable)"
@@ -34,66 +32,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def instances(args: argparse.Namespace) -> "tuple[tuple[Instance, ...], Rejections]":
     """What can be run, and what cannot with the reason. Rows are proved by running them; recipes
     have been when they were built. Raises ConfigError when nothing is left."""
-    from evals.datasets import load_instances
-    from evals.proof import proved
+    from evals.datasets.load import is_recipes, load
 
-    path = _dataset(args)
-    if path.is_file():
-        rows = [i for i in load_instances(path) if _wanted(args, i.instance_id)]
-        found, rejected = proved(rows, sandbox_of(args), lambda name, why: _told(args, name, why))
-    else:
-        made, rejected = _built(args, path, sandbox_of(args))
-        found = tuple(made.values())
+    sandbox = sandbox_of(args)
+    loaded = load(args.dataset, sandbox=sandbox, only=args.only, told=lambda line: say(args, line))
+    found, rejected = loaded.instances, loaded.rejected
+    if not is_recipes(args.dataset):
+        found, more = _proved(args, loaded.instances, sandbox)
+        rejected += more
     if not found:
         why = f": {rejected[0][1]}" if rejected else " match --only"
-        raise ConfigError(f"no instance of {path}{why}", remedy="agent eval validate")
+        raise ConfigError(f"no instance of {args.dataset}{why}", remedy="agent eval validate")
     return found, rejected
+
+
+def _proved(
+    args: argparse.Namespace, rows: "tuple[Instance, ...]", sandbox: "Sandbox"
+) -> "tuple[tuple[Instance, ...], Rejections]":
+    from evals.proof import proved
+
+    return proved(rows, sandbox, lambda name, why: _told(args, name, why))
 
 
 def _told(args: argparse.Namespace, name: str, why: str) -> None:
     say(args, f"rejected  {name}: {why}" if why else f"ok  {name}")
-
-
-def _built(
-    args: argparse.Namespace, path: Path, sandbox: "Sandbox", *, locked_to: str = "lock"
-) -> "tuple[dict[str, Instance], Rejections]":
-    """Instances by id, and the recipes that make none with the reason."""
-    from evals.datasets.build import Rejected, build, locked
-    from evals.datasets.sources import SourceUnavailable
-
-    lock = locked(path) if locked_to == "lock" else {}
-    made: dict[str, Instance] = {}
-    rejected = []
-    for recipe in _recipes(args, path):
-        try:
-            made[recipe.instance_id] = build(recipe, sandbox, lock)
-        except (Rejected, SourceUnavailable, ConfigError) as error:
-            rejected.append((recipe.instance_id, str(error)))
-            say(args, f"rejected  {error}")
-        else:
-            found = made[recipe.instance_id]
-            counts = f"{len(found.FAIL_TO_PASS)} fail to pass, {len(found.PASS_TO_PASS)} stay"
-            say(args, f"ok  {recipe.instance_id}  {counts}")
-    return made, tuple(rejected)
-
-
-def _recipes(args: argparse.Namespace, path: Path) -> "Iterable[Recipe]":
-    from evals.datasets import load_recipes
-
-    return [r for r in load_recipes(path) if _wanted(args, r.instance_id)]
-
-
-def _dataset(args: argparse.Namespace) -> Path:
-    from evals.datasets.recipe import DEV as RECIPES
-
-    path = RECIPES if args.dataset == DEV else Path(args.dataset)
-    if not path.exists():
-        raise ConfigError(f"--dataset {args.dataset}: there is no such file or directory")
-    return path
-
-
-def _wanted(args: argparse.Namespace, instance_id: str) -> bool:
-    return not args.only or any(fnmatch.fnmatch(instance_id, glob) for glob in args.only)
 
 
 def sandbox_of(args: argparse.Namespace) -> "Sandbox":
@@ -104,25 +66,25 @@ def sandbox_of(args: argparse.Namespace) -> "Sandbox":
 
 
 def validate(args: argparse.Namespace) -> int:
-    """Exit code 1 where anything was rejected."""
-    from evals.datasets.build import write_lock
-    from evals.proof import proved
+    """Exit code 1 where anything was rejected. Every recipe is run, whatever was recorded."""
+    from evals.datasets import load_recipes
+    from evals.datasets.build import locked, write_lock
+    from evals.datasets.load import directory_of, is_recipes, load, made, unlike, wanted
 
-    path = _dataset(args)
-    if path.is_file():
-        from evals.datasets import load_instances
-
-        rows = [i for i in load_instances(path) if _wanted(args, i.instance_id)]
-        good, rejected = proved(rows, sandbox_of(args), lambda name, why: _told(args, name, why))
-        return _concluded(len(good), rejected)
-    made, rejected = _built(
-        args, path, sandbox_of(args), locked_to="none" if args.write else "lock"
-    )
+    sandbox = sandbox_of(args)
+    if not is_recipes(args.dataset):
+        rows = load(args.dataset, sandbox=sandbox, only=args.only)
+        good, rejected = _proved(args, rows.instances, sandbox)
+        return _concluded(len(good), rows.rejected + rejected)
+    path = directory_of(args.dataset)
+    beside = path if path.is_dir() else path.parent
+    recipes = [r for r in load_recipes(path) if wanted(r.instance_id, tuple(args.only))]
+    found = made(recipes, sandbox, None, lambda line: say(args, line))
     if args.write:
-        if args.only:
-            raise ConfigError("--write records the whole data set", remedy="leave out --only")
-        write_lock(path, made)
-    return _concluded(len(made), rejected)
+        write_lock(beside, {i.instance_id: i for i in found.instances})
+    else:
+        found = unlike(found, locked(beside))
+    return _concluded(len(found.instances), found.rejected)
 
 
 def _concluded(proved: int, rejected: Rejections) -> int:

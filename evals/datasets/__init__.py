@@ -1,6 +1,7 @@
-"""Where instances come from: SWE-bench rows in files, and recipes of bugs in real packages."""
+"""Where instances come from: rows in files or on a hub, task directories, and recipes."""
 
-from evals.datasets.instance import Instance, load_instances
+from evals.datasets.instance import Instance
 from evals.datasets.recipe import Edit, Recipe, load_recipes
+from evals.datasets.rows import load_instances
 
 __all__ = ["Edit", "Instance", "Recipe", "load_instances", "load_recipes"]

@@ -34,6 +34,7 @@ __all__ = [
     "build",
     "draft",
     "locked",
+    "passing",
     "prove",
     "run_suite",
     "write_lock",
@@ -162,7 +163,7 @@ def _told(
         instance = _split(told, red, good)
         return instance if recipe.tests_visible else _hidden(instance, tree, place)
     before = run_suite(told, tree, sandbox)
-    red = tuple(sorted(good - set(before.passing)))
+    red = tuple(sorted(good - passing(before)))
     if not red:
         raise Rejected(f"{recipe.instance_id}: no test notices the bug")
     instance = _split(told, red, good)
@@ -171,7 +172,8 @@ def _told(
         left = run_suite(instance, place / "hidden", sandbox)
         if extra := set(left.failing) - base.failing:
             raise Rejected(f"{recipe.instance_id}: {sorted(extra)[0]} gives the bug away")
-    _example(instance, clean, tree, sandbox)
+    if recipe.commit is None:  # a commit's message is taken as it is
+        _example(instance, clean, tree, sandbox)
     return instance
 
 
@@ -250,14 +252,19 @@ def _example(instance: Instance, clean: Path, tree: Path, sandbox: Sandbox) -> N
             raise Rejected(f"{instance.instance_id}: {where} the bug its example {run.status}")
 
 
+def passing(run: TestRun) -> frozenset[str]:
+    """Passed, or failed as expected. An unexpected pass is no status of the official parser."""
+    return frozenset(c.id for c in run.cases if c.outcome in ("passed", "xfailed"))
+
+
 def _stable(first: TestRun, second: TestRun) -> set[str]:
     """What passes twice, without functions whose cases have other ids on each run.
 
     Parameters that come out of a set, say, give one id to another case the next time.
     """
-    moving = {i.split("[", 1)[0] for i in set(first.passing) ^ set(second.passing)}
-    both = set(first.passing) & set(second.passing)
-    return {i for i in both if i.split("[", 1)[0] not in moving}
+    one, two = passing(first), passing(second)
+    moving = {i.split("[", 1)[0] for i in one ^ two}
+    return {i for i in one & two if i.split("[", 1)[0] not in moving}
 
 
 def run_suite(
@@ -292,19 +299,22 @@ def _diff(before: Path, after: Path, paths: Iterable[str]) -> str:
 
 
 def write_lock(directory: Path, instances: Mapping[str, Instance]) -> None:
-    """Record what the runs said. Raises ConfigError if it cannot be written."""
-    rows = {
-        name: {
+    """Record what the runs said, beside what was recorded of others. Raises ConfigError."""
+    path = directory / LOCK
+    try:
+        rows = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise ConfigError(f"{path}: broken JSON: {error}") from error
+    for name, found in instances.items():
+        rows[name] = {
             "python": PYTHON,
             "FAIL_TO_PASS": list(found.FAIL_TO_PASS),
             "PASS_TO_PASS": len(found.PASS_TO_PASS),
         }
-        for name, found in sorted(instances.items())
-    }
-    path = directory / LOCK
     staged = path.with_suffix(f".{os.getpid()}")
     try:
-        staged.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(dict(sorted(rows.items())), indent=1, ensure_ascii=False)
+        staged.write_text(text + "\n", "utf-8")
         staged.replace(path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error

@@ -11,17 +11,18 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import indent
 
-from evals.datasets.build import Rejected, baseline, draft, prove, run_suite
+from evals.datasets.build import Rejected, baseline, draft, passing, prove, run_suite
 from evals.datasets.recipe import Edit, Package, Recipe, Stratum
 from evals.datasets.slips import SLIPS, Function, Replace, Source, functions
 from evals.datasets.sources import cache_root, sdist, unpack
 from evals.datasets.witness import statement, witnesses
 from evals.grade import is_test_file
-from tools.types import Sandbox
+from tools.types import Sandbox, TestCase
 
 __all__ = ["Bug", "bugs", "injected", "snippets"]
 
@@ -32,7 +33,7 @@ NOTICED = 0.2
 PER_FUNCTION = 2
 HANG_S = 30.0
 SNIPPET = 560
-SHAPES = ("reach", "beyond", "reach", "pair", "beyond", "files")
+SHAPES = ("reach", "pair", "beyond", "files", "reach", "beyond")
 """In turn."""
 
 
@@ -84,21 +85,26 @@ class Trial:
         self._good = baseline(blank, self._draft, clean, sandbox).good
         self._tree = clean.with_name("tree")
         shutil.copytree(clean, self._tree, symlinks=True)
+        self._last: tuple[TestCase, ...] = ()
 
     def found(self, seed: int, count: int, tries: int) -> Iterator[Recipe]:
         """`count` recipes or fewer, every shape in turn, every second with hidden tests."""
         choice = random.Random(f"{seed} {self._blank.package.name}")
-        left = {shape: list(bugs(self._clean, shape)) for shape in dict.fromkeys(SHAPES)}
-        for rest in left.values():
-            choice.shuffle(rest)
+        left = {
+            shape: _balanced(bugs(self._clean, shape), choice) for shape in dict.fromkeys(SHAPES)
+        }
         seen: Counter[str] = Counter()
-        made = turn = 0
-        while made < count and any(left.values()) and turn < tries:
+        made: Counter[bool] = Counter()
+        """Within reach, and beyond: in both every second has hidden tests."""
+        turn = 0
+        while made.total() < count and any(left.values()) and turn < tries:
             shape = SHAPES[turn % len(SHAPES)]
+            near = shape == "reach"
+            name = f"s{seed}-{made.total() + 1:02}"
+            recipe = self._next(left[shape], seen, name, made[near] % 2 == 0)
             turn += 1
-            recipe = self._next(left[shape], seen, f"s{seed}-{made + 1:02}", made % 2 == 0)
             if recipe is not None:
-                made += 1
+                made[near] += 1
                 yield recipe
 
     def _next(self, rest: list[Bug], seen: Counter[str], name: str, hide: bool) -> Recipe | None:
@@ -141,9 +147,11 @@ class Trial:
             shown = list(witnesses(instance, self._clean, self._tree, red[:8], self._sandbox))
         finally:
             self._restore(recipe.edits)
-        for witness in shown[:3]:
-            told = statement(witness)
-            full = replace(recipe, problem_statement=told, tests_visible=not hide)
+        texts = [statement(witness) for witness in shown[:3]]
+        if not hide:
+            texts.append(self._report(red))
+        for text in texts:
+            full = replace(recipe, problem_statement=text, tests_visible=not hide)
             try:
                 prove(full, self._sandbox)
             except Rejected as error:
@@ -151,6 +159,14 @@ class Trial:
             else:
                 return full
         return None
+
+    def _report(self, red: tuple[str, ...]) -> str:
+        """What a failing test says, where no single call shows the bug."""
+        cases = [c for c in self._last if c.id in red and c.message]
+        if not cases:
+            return f"`{red[0]}` fails."
+        case = min(cases, key=lambda c: len(c.message))
+        return f"`{case.id}` fails:\n\n{indent(case.message.strip()[:600], '    ')}"
 
     def _edits(self, parts: tuple[tuple[str, tuple[Replace, ...]], ...]) -> tuple[Edit, ...]:
         by_path: dict[str, list[Replace]] = {}
@@ -171,7 +187,8 @@ class Trial:
             return ()
         finally:
             self._restore(edits)
-        red = tuple(sorted(self._good - set(run.passing)))
+        self._last = run.cases
+        red = tuple(sorted(self._good - passing(run)))
         if run.status != "failed" or len(red) > max(3, NOTICED * len(self._good)):
             return ()
         return red
@@ -188,6 +205,19 @@ class Trial:
             shutil.copyfile(self._clean / edit.path, self._tree / edit.path)
 
 
+def _balanced(found: Iterable[Bug], choice: random.Random) -> list[Bug]:
+    """In random order, from behind; every slip as often as the others while there are some."""
+    shuffled = list(found)
+    choice.shuffle(shuffled)
+    seen: Counter[str] = Counter()
+    turns = []
+    for bug in shuffled:
+        turns.append(seen[bug.name])
+        seen[bug.name] += 1
+    order = sorted(range(len(shuffled)), key=lambda n: turns[n], reverse=True)
+    return [shuffled[n] for n in order]
+
+
 def bugs(root: Path, shape: str) -> Iterator[Bug]:
     """Every bug of a shape in a tree, tried or not; pairs are of neighbours in the list."""
     singles = list(_singles(root, "beyond" if shape == "beyond" else "reach"))
@@ -195,7 +225,7 @@ def bugs(root: Path, shape: str) -> Iterator[Bug]:
         yield from singles
         return
     mixed = singles + list(_singles(root, "beyond"))
-    random.Random(len(mixed)).shuffle(mixed)
+    mixed = _balanced(mixed, random.Random(len(mixed)))
     for first, second in zip(mixed, mixed[1:] + mixed[:1], strict=True):
         for other in (second, *_like(first, mixed, shape)):
             if _fit(first, other, shape):

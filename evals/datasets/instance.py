@@ -4,14 +4,13 @@ Field names are the official ones, so that rows pass through unchanged.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from agent.errors import ConfigError
 
-__all__ = ["Instance", "from_row", "load_instances"]
+__all__ = ["Instance", "from_row"]
 
 TUPLES = ("FAIL_TO_PASS", "PASS_TO_PASS", "test_files", "requires", "pythonpath", "hidden_tests")
 
@@ -106,51 +105,3 @@ def _list(name: str, value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
         raise ConfigError(f"{where}: {name} must be a list of strings")
     return tuple(value)
-
-
-def load_instances(path: Path) -> tuple[Instance, ...]:
-    """Rows of a `.jsonl` file, or of a `.json` file that holds a list.
-
-    Relative `source_dir` and `source_bundle` are relative to the file. Raises ConfigError with
-    file and line for broken rows and for an id that occurs twice.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    found: dict[str, Instance] = {}
-    for where, row in _rows(path, text):
-        instance = from_row(_rooted(row, path.parent), where=where)
-        if instance.instance_id in found:
-            raise ConfigError(f"{where}: instance_id {instance.instance_id} occurs twice")
-        found[instance.instance_id] = instance
-    if not found:
-        raise ConfigError(f"{path}: there are no rows")
-    return tuple(found.values())
-
-
-def _rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    if path.suffix == ".json":
-        rows = _json(text, str(path))
-        if not isinstance(rows, list):
-            raise ConfigError(f"{path}: expected a list of rows")
-        yield from ((f"{path}: row {n}", row) for n, row in enumerate(rows, 1))
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            where = f"{path}:{number}"
-            yield where, _json(line, where)
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{where}: broken JSON: {error}") from error
-
-
-def _rooted(row: Any, base: Path) -> Any:
-    if not isinstance(row, dict):
-        return row
-    paths = {k: str(base / row[k]) for k in ("source_dir", "source_bundle") if row.get(k)}
-    return {**row, **paths}

@@ -47,7 +47,7 @@ class Witness:
     def outcome(self) -> str:
         """What happens with the bug, as one sentence."""
         if self.actual["kind"] == "raises":
-            message = self.actual.get("message", "")
+            message = self.actual.get("message", "").rstrip(".")
             return f"It raises `{self.actual['value']}`" + (f": {message}" if message else "")
         wanted = self.expected["kind"] == "raises"
         return f"It returns `{self.actual['value']}`" + (" without complaint" if wanted else "")

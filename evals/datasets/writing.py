@@ -56,13 +56,23 @@ def _row(recipe: Recipe) -> Any:
     row["problem_statement"] = _text(f"{recipe.problem_statement}\n")
     if recipe.commit is not None:
         row["base"], row["commit"] = recipe.commit.base, recipe.commit.fix
-    edits = tomlkit.aot()
+    if recipe.before is not None:
+        row["version"], row["sha256"] = recipe.package.version, recipe.package.sha256
+        before = tomlkit.inline_table()
+        before.update({"version": recipe.before.version, "sha256": recipe.before.sha256})
+        row["before"] = before
+    edits, undo = tomlkit.aot(), tomlkit.aot()
     for edit in recipe.edits:
         table = tomlkit.table()
         table["path"], table["old"], table["new"] = edit.path, _text(edit.old), _text(edit.new)
         edits.append(table)
-    if recipe.edits:
-        row["edit"] = edits
+    for change in recipe.undo:
+        table = tomlkit.table()
+        table["path"], table["places"] = change.path, list(change.places)
+        undo.append(table)
+    for name, rows in (("edit", edits), ("undo", undo)):
+        if rows:
+            row[name] = rows
     return row
 
 

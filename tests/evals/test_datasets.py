@@ -29,19 +29,28 @@ def record(*ids: str, green: int = 2) -> Record:
 def test_the_development_set_is_as_it_is_described():
     recipes = load_recipes()
     packages = Counter(r.package.name for r in recipes)
-    assert len(recipes) >= 20
+    strata = Counter(r.stratum for r in recipes)
+    assert len(recipes) >= 70
     assert len(packages) >= 8
     assert not RESERVED & set(packages)
-    assert sum(r.stratum == "beyond" for r in recipes) * 3 >= len(recipes)
+    assert strata["mined"] >= 20
+    assert strata["beyond"] * 2 >= strata["reach"] + strata["beyond"]
     hidden = [r for r in recipes if not r.tests_visible]
     assert len(hidden) * 3 >= len(recipes)
+    assert any(r.tests_visible for r in recipes)
+    assert not any(r.tests_visible for r in recipes if r.stratum == "mined")
     # An issue without tests must say how the bug shows.
     assert all("```python" in r.problem_statement for r in hidden)
-    # Snippets, never files.
+    # Snippets, never files; of real fixes nothing at all.
     assert max(len(e.old) + len(e.new) for r in recipes for e in r.edits) < 600
+    assert not any(r.edits for r in recipes if r.stratum == "mined")
+    assert all(r.origin and r.before for r in recipes if r.stratum == "mined")
+    # Nobody can read the kind of bug from an id.
+    made_by_rule = [r for r in recipes if r.id[0] == "s" and r.id[1].isdigit()]
+    assert not any(word in r.id for r in made_by_rule for word in ("guard", "limit", "swap"))
     recorded = locked(DEV)
     assert set(recorded) == {r.instance_id for r in recipes}
-    assert all(recorded.values())
+    assert all(record.fail_to_pass for record in recorded.values())
 
 
 @pytest.mark.parametrize(
