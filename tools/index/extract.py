@@ -8,6 +8,7 @@ from tools.index import grammar, regexes, tokens
 from tools.index.grammar import Found
 from tools.index.languages import TREE_SITTER
 from tools.index.records import KINDS, Columns, Outline, encode
+from tools.index.reparse import Trees
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     I64 = NDArray[np.int64]
 
-__all__ = ["Scan", "exact", "extract", "rough"]
+__all__ = ["Scan", "Scanned", "exact", "extract", "rough"]
 
 _MAX_TERMS = 3000
 """Distinct identifiers kept per definition."""
@@ -32,8 +33,9 @@ _KEYWORDS = b"""and as async await break case class const continue def default d
     self static struct super switch then this throw True try type unless use using var void while
     with yield False true false virtual int str bool char""".split()
 
-Scan = Callable[[bytes, str], tuple[list[Found], list[tuple[int, int, str]]]]
+Scanned = tuple[list[Found], list[tuple[int, int, str]]]
 """Definitions in source order, and import statements: first line, last line, text."""
+Scan = Callable[[bytes, str], Scanned]
 
 
 def extract(sources: Sequence[tuple[bytes, str]], scan: "Scan | None" = None) -> list[bytes]:
@@ -47,17 +49,17 @@ def extract(sources: Sequence[tuple[bytes, str]], scan: "Scan | None" = None) ->
     return _identified([source for source, _ in sources], outlines)
 
 
-def exact(source: bytes, language: str) -> tuple[list[Found], list[tuple[int, int, str]]]:
+def exact(source: bytes, language: str, trees: Trees | None = None) -> Scanned:
     """Definitions by the best tier there is for the language."""
     if language not in TREE_SITTER:
         return rough(source, language)
-    found, imports, broken = grammar.walk(source, language)
+    found, imports, broken = grammar.walk(source, language, trees)
     if broken:
         found = found + _uncovered(source, found, regexes.scan(source, language))
     return sorted(found, key=_in_order), imports
 
 
-def rough(source: bytes, language: str) -> tuple[list[Found], list[tuple[int, int, str]]]:
+def rough(source: bytes, language: str) -> Scanned:
     """Definitions by the regex tier."""
     return regexes.scan(source, language), []
 

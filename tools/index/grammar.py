@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tools.index.grammar_specs import SPECS, Spec
+from tools.index.reparse import LARGE, Trees
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -50,13 +51,19 @@ def _spec(language: str) -> Spec:
     return MORE[language]
 
 
-def walk(source: bytes, language: str) -> tuple[list[Found], list[tuple[int, int, str]], bool]:
+def walk(
+    source: bytes, language: str, trees: Trees | None = None
+) -> tuple[list[Found], list[tuple[int, int, str]], bool]:
     """Definitions, import statements, and whether the tree is too broken to be trusted.
 
-    An import is its first line, its last, and its text.
+    An import is its first line, its last, and its text. `trees` are those of files that may be
+    parsed again.
     """
     spec = _spec(language)
-    root = _parser(language).parse(source).root_node
+    parser = _parser(language)
+    large = trees is not None and len(source) >= LARGE
+    tree = trees.parse(parser, language, source) if trees and large else parser.parse(source)
+    root = tree.root_node
     walker = _Walker(source, spec)
     walker.run(root)
     broken = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tools.index import files
 from tools.index.model import CountTokens, IndexStats, Pack, PastCommit, RepoMap, estimate_tokens
+from tools.index.reparse import Trees
 from tools.index.state import State, of_segment
 from tools.index.store import Deferred, Known, Store
 from tools.types import Hit, Symbol
@@ -48,6 +49,7 @@ class Index:
         self.root = root.resolve()
         self._store = Store(cache_dir)
         self._deferred = Deferred()
+        self._trees = Trees()
         root_id = hashlib.sha1(os.fsencode(self.root), usedforsecurity=False).hexdigest()[:16]
         self._snapshot = cache_dir / f"snapshot-{root_id}.bin"
         self._lister = files.Lister(self.root, list_files)
@@ -96,7 +98,9 @@ class Index:
 
         assert self._state is not None
         assert self._known is not None
-        change = hinted(self.root, paths, self._known, self._state.blobs, self._deferred)
+        change = hinted(
+            self.root, paths, self._known, self._state.blobs, self._deferred, self._trees
+        )
         if change is None:
             return False
         self._learn(change)

@@ -14,6 +14,8 @@ from tools.index.records import parts
 from tools.index.store import Known, Records, now_ns
 
 if TYPE_CHECKING:
+    from tools.index.extract import Scanned
+    from tools.index.reparse import Trees
     from tools.index.worker import Workers
 
 __all__ = ["Change", "hinted", "survey"]
@@ -78,6 +80,7 @@ def hinted(
     known: Mapping[str, Known],
     before: Mapping[str, str],
     store: Records,
+    trees: "Trees",
 ) -> Change | None:
     """The change if nothing but `paths` was touched; None if that does not say enough.
 
@@ -96,7 +99,7 @@ def hinted(
     seen = files.look(str(root), asked)
     lost = tuple(p for p in asked if p not in seen)
     suspects = {p: s for p, s in seen.items() if known[p][1] != s or known[p][2]}
-    return _change(root, _Look(suspects, {}, lost, lost), known, before, store, None)
+    return _change(root, _Look(suspects, {}, lost, lost), known, before, store, None, trees)
 
 
 _IGNORES = frozenset({".gitignore", ".agentignore", ".gitmodules"})
@@ -123,6 +126,7 @@ def _change(
     before: Mapping[str, str],
     store: Records,
     progress: Progress | None,
+    trees: "Trees | None" = None,
 ) -> Change:
     """Read the suspects, and get the records of all whose blob is not the one before."""
     # Nothing known: the store will hold next to nothing, and workers are worth their start.
@@ -132,7 +136,8 @@ def _change(
         unreadable = [p for p in look.suspects if p not in now]
         blobs = {p: b for p, (b, _, _) in now.items() if b[0] != "!" and before.get(p) != b}
         blobs |= look.behind
-        records, fresh = _records(root, blobs, sources, look.suspects, store, workers, progress)
+        count = _Count(progress)
+        records, fresh = _records(root, blobs, sources, look.suspects, store, workers, trees, count)
     unfound = [p for p in blobs if p not in records]  # altered this instant: seen next time
     for path in unfound:
         del blobs[path]
@@ -179,13 +184,14 @@ def _records(
     sizes: Mapping[str, files.Seen],
     store: Records,
     workers: "Workers | None",
-    progress: Progress | None,
+    trees: "Trees | None",
+    count: "_Count",
 ) -> tuple[dict[str, bytes], dict[tuple[str, str], bytes]]:
     """Records by path, and the stored form of those that were not stored yet."""
     keys = {p: (b, language_of(p) or "") for p, b in blobs.items()}
     stored = _stored(store, set(keys.values()))
     missing = list({keys[p]: p for p in blobs if keys[p] not in stored}.values())
-    count = _Count(progress, len(missing))
+    count.total = len(missing)
     fresh: dict[tuple[str, str], bytes] = {}
     if len(missing) >= _MANY:
         sources.clear()
@@ -194,11 +200,14 @@ def _records(
             for path, blob, record in started.parse(root, tasks, count):
                 fresh[blob, keys[path][1]] = record
     else:
-        from tools.index.extract import extract
+        from tools.index.extract import exact, extract
+
+        def scan(source: bytes, language: str) -> "Scanned":
+            return exact(source, language, trees)
 
         for path in missing:
             source = sources.pop(path, None) or files.read(root, path) or b""
-            (record,) = extract([(source, keys[path][1])])
+            (record,) = extract([(source, keys[path][1])], scan)
             fresh[files.blob_id(source), keys[path][1]] = record
             count(1)
     stored |= fresh
@@ -214,15 +223,15 @@ _MANY = 300
 class _Count:
     """Adds up finished files over the threads that wait for workers."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress, self.total, self._done = progress, 0, 0
         self._lock = Lock()
 
     def __call__(self, more: int) -> None:
         with self._lock:
             self._done += more
             if self._progress is not None:
-                self._progress(self._done, self._total)
+                self._progress(self._done, self.total)
 
 
 def _stored(store: Records, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
