@@ -309,6 +309,7 @@ class App:
             zero_token=s.zero_token,
             zero_token_s=s.zero_token_s,
             zero_token_candidates=s.zero_token_candidates,
+            zero_token_ranker=s.zero_token_ranker,
             workers=s.workers or min(4, os.cpu_count() or 1),
             seed=s.seed,
             temperature=s.temperature,

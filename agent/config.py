@@ -90,6 +90,7 @@ class Settings:
     zero_token: bool = True
     zero_token_s: float = 120.0
     zero_token_candidates: int = 400
+    zero_token_ranker: bool = True
     privacy_local_only: tuple[str, ...] = ()
     privacy_onprem_ok: tuple[str, ...] = ()
     prices: PriceTable = ()

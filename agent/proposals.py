@@ -5,7 +5,7 @@ with drafts), then many more at once (beam), each in the line format; tests choo
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
-from agent import context, guards
+from agent import choosing, context, guards
 from agent.asking import Answer, ask, evidence_of
 from agent.changes import as_candidate
 from agent.context import Span
@@ -80,7 +80,12 @@ def best(
         first = refused[0]
         yield EditRefused(step_id=step.id, error=type(first).__name__, message=str(first))
     limits = work.deps.limits
-    return (yield from try_candidates(work, found, by="mini", budget_s=limits.zero_token_s))
+    ordered = choosing.ordered(work, found)
+    return (
+        yield from try_candidates(
+            work, ordered, by="mini", most=len(found), budget_s=limits.zero_token_s
+        )
+    )
 
 
 def _choices(

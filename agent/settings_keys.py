@@ -260,6 +260,8 @@ KEYS: tuple[Key, ...] = (
         help="seconds that search may take"),
     Key(name="zero_token.candidates", field="zero_token_candidates", parse=_integer(0),
         narrow=_lower, help="candidates that search may try"),
+    Key(name="zero_token.ranker", field="zero_token_ranker", parse=_bool,
+        help="try single edits in the learned order where that saves time"),
     Key(name="privacy.local_only", field="privacy_local_only", parse=_globs, narrow=_union,
         help="paths that never leave this machine"),
     Key(name="privacy.onprem_ok", field="privacy_onprem_ok", parse=_globs, narrow=_union,

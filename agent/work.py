@@ -68,6 +68,8 @@ class RunLimits:
     zero_token: bool = True
     zero_token_s: float = 60.0
     zero_token_candidates: int = 600
+    zero_token_ranker: bool = True
+    """Whether candidates are tried in the learned order where that is expected to save time."""
     workers: int = 2
     seed: int | None = None
     """Of every request; None: the model's own."""
@@ -188,6 +190,8 @@ class Work:
     """Where an escalation went: later steps stay there."""
     down: set[Location] = field(default_factory=set)
     """Locations that failed in this run."""
+    toolless: set[Location] = field(default_factory=set)
+    """Locations whose server refused a request because of its tools."""
     last_failure: str = ""
     """What the last failed attempt was told."""
     unserved: str = ""

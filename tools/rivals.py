@@ -12,7 +12,7 @@ from tools.enumerate import apply
 from tools.enumerate.normal import whole_number_form
 from tools.types import Candidate
 
-__all__ = ["UNTRIED", "group", "near", "settled", "untried"]
+__all__ = ["UNTRIED", "group", "missing", "near", "untried"]
 
 UNTRIED = 0.02
 """Share of the probability that may be left on candidates which nobody tried. By `python -m
@@ -55,23 +55,33 @@ def untried(
     return left / (left + have) if left + have > 0 else 1.0
 
 
-def settled(
+def missing(
     order: Sequence[Candidate],
     tried: Collection[Candidate],
     found: Sequence[Candidate],
     weights: Mapping[Candidate, float],
-) -> bool:
-    """Whether what could be a rival of the found ones was tried.
+    most: int,
+) -> frozenset[Candidate]:
+    """What has yet to be tried before no rival of the found ones is to be expected.
 
-    Everything near the first; or, where probabilities are known, all of the first's line that is
-    no dearer than it, and all but `UNTRIED` of the probability.
+    Everything near the first found one; or, where probabilities are known, the smaller of two sets:
+    what is near among the `most` that are first in order, or what is no dearer on its line and as
+    many of the likeliest as leave `UNTRIED` of the probability.
     """
     if not found:
-        return False
-    one = found[0]
+        return frozenset(order) - frozenset(tried)
+    one, line = found[0], (found[0].path, found[0].line)
+    first = order[:most] if weights else order
+    around = frozenset(c for c in near(first, one) if c not in tried)
     if not weights:
-        return all(c in tried for c in near(order, one))
-    line = (one.path, one.line)
-    beside = (c for c in order if c.tier <= one.tier and (c.path, c.line) == line)
-    few = untried(order, tried, found, weights) <= UNTRIED
-    return few and all(c in tried for c in beside)
+        return around
+    left = sorted((c for c in order if c not in tried), key=lambda c: -weights.get(c, 0.0))
+    mass = sum(weights.get(c, 0.0) for c in left)
+    bound = UNTRIED / (1 - UNTRIED) * sum(weights.get(c, 0.0) for c in found)
+    likely = {c for c in left if c.tier <= one.tier and (c.path, c.line) == line}
+    for candidate in left:
+        if mass <= bound or len(likely) >= len(around):
+            break
+        likely.add(candidate)
+        mass -= weights.get(candidate, 0.0)
+    return frozenset(likely) if len(likely) < len(around) else around

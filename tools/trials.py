@@ -71,7 +71,7 @@ class Validation:
     sole: bool
     """One group, and the search is settled."""
     settled: bool = False
-    """What could be a rival was tried: see `tools.rivals.settled`."""
+    """What could be a rival was tried: see `tools.rivals.missing`."""
     untried: float = 1.0
     """Share of the probability that is on candidates which were not tried, where it is known."""
     tried: int

@@ -19,7 +19,7 @@ from time import monotonic
 
 from tools.enumerate import apply
 from tools.errors import SandboxError
-from tools.rivals import group, near, settled, untried
+from tools.rivals import group, missing, untried
 from tools.trials import Quicktry, Runner, Space, StoppedBy, Trial, Validation, Verdict
 from tools.types import Candidate, FileChange, Patch, TestRun
 
@@ -163,9 +163,15 @@ def validate(
                     trials[trial.candidate] = trial
                     if trial.verdict == "plausible":
                         # Whether it is the only one is decided by what is near: that goes first.
-                        search.prefer(_first(order, trial.candidate, known))
+                        found = _plausible(order, trials)
+                        first = missing(order, trials, found, known, max_runs)
+                        search.prefer(first.__contains__)
                     yield trial
-                stopped = search.over() or _enough(order, trials, known, groups_of) or "exhausted"
+                stopped = (
+                    search.over()
+                    or _enough(order, trials, known, groups_of, max_runs)
+                    or "exhausted"
+                )
                 if search.todo and stopped == "exhausted":
                     running[start(space)] = space
             # A worker that gave candidates back may have left others idle: wake them.
@@ -173,16 +179,6 @@ def validate(
             if search.todo and stopped == "exhausted":
                 running.update({start(space): space for space in idle})
     return _summary(search, order, trials, stopped, monotonic() - started, known, groups_of)
-
-
-def _first(
-    order: Sequence[Candidate], found: Candidate, weights: Mapping[Candidate, float]
-) -> Callable[[Candidate], bool]:
-    """What is tried next once something is plausible: all that is near, or only its line."""
-    if not weights:
-        return frozenset(near(order, found)).__contains__
-    line = (found.path, found.line)
-    return lambda c: (c.path, c.line) == line and c.tier <= found.tier
 
 
 Start = Callable[[Space], "Future[list[Trial]]"]
@@ -332,11 +328,12 @@ def _enough(
     trials: dict[Candidate, Trial],
     weights: Mapping[Candidate, float],
     groups_of: _Groups,
+    most: int,
 ) -> StoppedBy | None:
     found = _plausible(order, trials)
     if len(groups_of(found)) >= MAX_RIVALS:
         return "rivals"
-    return "sole" if settled(order, trials, found, weights) else None
+    return "sole" if found and not missing(order, trials, found, weights, most) else None
 
 
 def _plausible(order: Sequence[Candidate], trials: dict[Candidate, Trial]) -> list[Candidate]:
@@ -354,7 +351,8 @@ def _summary(
 ) -> Validation:
     found = _plausible(order, trials)
     groups = groups_of(found)
-    done = settled(order, trials, found, weights) and not search.truncated
+    rest = missing(order, trials, found, weights, search.max_runs)
+    done = bool(found) and not rest and not search.truncated
     return Validation(
         plausible=tuple(found),
         rivals=groups,

@@ -67,14 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     began = time.monotonic()
     wanted = CHECK if args.check else () if args.full else BENCH
-    instances, rejected = _instances(wanted)
-    if not instances:
+    made, rejected = instances(wanted)
+    if not made:
         print(f"nothing can be run: {rejected[0][1] if rejected else 'no recipe'}", file=sys.stderr)
         return 5
     limits = (60.0, 20.0) if args.check else (240.0, 60.0)
-    plan = Plan(
-        instances=instances, arms=(arm("local"),), max_wall_s=limits[0], zero_token_s=limits[1]
-    )
+    plan = Plan(instances=made, arms=(arm("local"),), max_wall_s=limits[0], zero_token_s=limits[1])
     with tempfile.TemporaryDirectory(prefix="pointsman-bench-") as scratch:
         executor = ProcessExecutor(workers=2 if args.check else 1)
         results = run(plan, Path(scratch), executor, _told)
@@ -85,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _verdict(results, summary, rejected) if args.check else 0
 
 
-def _instances(wanted: Sequence[str]) -> tuple[tuple[Instance, ...], list[tuple[str, str]]]:
+def instances(wanted: Sequence[str]) -> tuple[tuple[Instance, ...], list[tuple[str, str]]]:
     sandbox, lock = pick("auto"), locked(DEV)
     made, rejected = [], []
     for recipe in load_recipes():
