@@ -1,10 +1,11 @@
 """How well the index finds the place of a fix, measured on the history of any clone.
 
-    python -m evals.bench.localize CLONE [--queries 60] [--skip 0] [--cache DIR]
+    python -m evals.bench.localize CLONE [--queries 60] [--skip 0] [--cache DIR] [--aider PYTHON]
 
 A query is the title of a commit that reads like a fix; the gold is the files and functions it
 changed, tests left out; the index sees the tree of the parent commit and the history before it.
-No model takes part. Intervals are 95 % bootstrap intervals over the queries.
+No model takes part. Intervals are 95 % bootstrap intervals over the queries. `--aider` names a
+Python that has aider installed: its map is looked at beside ours, on the same queries and budgets.
 """
 
 import argparse
@@ -14,9 +15,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from evals.bench.peers import Aider
 from tools.index import Index, open_index
 from tools.index import query as queries
 from tools.index.languages import is_test, is_vendored, language_of
@@ -119,8 +122,8 @@ def measure(
     index: Index,
     case: Case,
     table: dict[str, Ranks],
-    maps: dict[int, list[bool]],
-    budgets: Sequence[int],
+    maps: dict[tuple[str, int], list[bool]],
+    aider: Aider | None,
 ) -> None:
     functions = gold_functions(index, case)
     files = set(case.lines)
@@ -137,9 +140,35 @@ def measure(
         named = [(p, n) for p, n, k in hits if k in ("function", "method")]
         _note(table[name], list(dict.fromkeys(p for p, _, _ in hits)), named, files, functions)
     if functions:
-        for budget in budgets:
+        for budget in BUDGETS:
             text = index.map(case.title, budget).text
-            maps[budget].append(any(_in_map(text, index, p, n) for p, n in functions))
+            maps["ours", budget].append(any(_in_map(text, index, p, n) for p, n in functions))
+    if functions and aider is not None:
+        sources = [p for p in index.paths() if language_of(p) != "text"]
+        answer = aider.ask(sources, case.title, BUDGETS)
+        for budget, text in zip(BUDGETS, answer.maps, strict=True):
+            found = any(_in_aiders(text, index, p, n) for p, n in functions)
+            maps["aider's", budget].append(found)
+
+
+BUDGETS = (2000, 8000)
+
+
+def _in_aiders(text: str, index: Index, path: str, name: str) -> bool:
+    """Whether the line that defines the symbol stands below the path."""
+    block = re.search(rf"^{re.escape(path)}:\n((?:[│⋮].*\n?)*)", text, re.M)
+    if block is None:
+        return False
+    shown = {line.lstrip("│").strip() for line in block[1].splitlines()}
+    lines = (index.root / path).read_text("utf-8", "replace").split("\n")
+    last = re.compile(rf"\b{re.escape(name.rpartition('.')[2])}\b")
+    for symbol in index.symbols(path):
+        if symbol.name == name:
+            body = lines[symbol.line - 1 : symbol.end_line]
+            first = next((b.strip()[:100] for b in body if last.search(b)), "")
+            if first and any(s.startswith(first) for s in shown):
+                return True
+    return False
 
 
 def _in_map(text: str, index: Index, path: str, name: str) -> bool:
@@ -194,7 +223,22 @@ def share(ranks: Sequence[int | None], at: int) -> str:
     return f"{100 * sum(hits) / len(hits):.0f} [{100 * means[25]:.0f}–{100 * means[974]:.0f}]"
 
 
-def report(table: dict[str, Ranks], maps: dict[int, list[bool]]) -> str:
+def gain(ours: Sequence[int | None], theirs: Sequence[int | None], at: int) -> str:
+    """Points of recall more, with the interval over the same queries."""
+    pairs = [
+        (a is not None and a <= at) - (b is not None and b <= at)
+        for a, b in zip(ours, theirs, strict=True)
+    ]
+    if not pairs:
+        return "-"
+    chance = random.Random(0)
+    means = sorted(sum(chance.choices(pairs, k=len(pairs))) / len(pairs) for _ in range(1000))
+    return (
+        f"{100 * sum(pairs) / len(pairs):+.0f} [{100 * means[25]:+.0f} to {100 * means[974]:+.0f}]"
+    )
+
+
+def report(table: dict[str, Ranks], maps: dict[tuple[str, int], list[bool]]) -> str:
     lines = [
         "| features | file @1 | file @5 | function @1 | function @10 |",
         "|---|---|---|---|---|",
@@ -209,21 +253,35 @@ def report(table: dict[str, Ranks], maps: dict[int, list[bool]]) -> str:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     n_files, n_functions = len(table[name].files), len(table[name].functions)
     lines.append(f"\n{n_files} fixes, {n_functions} of them in functions; percent [95 % interval].")
-    for budget, inside in maps.items():
+    lines += [
+        "",
+        "| gold function inside a map | tokens | percent | queries |",
+        "|---|---|---|---|",
+    ]
+    for (whose, budget), inside in maps.items():
         ranks = [1 if i else None for i in inside]
-        lines.append(f"Gold function inside a map of {budget} tokens: {share(ranks, 1)} %")
+        if inside:
+            lines.append(f"| {whose} | {budget} | {share(ranks, 1)} | {len(inside)} |")
+    files, baseline = table["+ past commits"].files, table["files, BM25"].files
+    gains = " / ".join(f"{gain(files, baseline, at)}" for at in (1, 5))
+    lines.append(f"\nOver plain BM25 over files @1 / @5, in points: {gains}")
     return "\n".join(lines)
 
 
-def run(clone: Path, wanted: int, skip: int, cache: Path) -> str:
+def run(clone: Path, wanted: int, skip: int, cache: Path, python: str | None) -> str:
     table = {name: Ranks() for name in ("files, BM25", *VARIANTS)}
-    maps: dict[int, list[bool]] = {2000: [], 8000: []}
-    with tempfile.TemporaryDirectory() as scratch:
+    maps: dict[tuple[str, int], list[bool]] = {
+        (whose, budget): [] for whose in ("ours", "aider's") for budget in BUDGETS
+    }
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         tree = Path(scratch) / "tree"
         subprocess.run(["git", "clone", "-q", "--shared", str(clone), str(tree)], check=True)
+        aider = stack.enter_context(Aider(python, tree)) if python else None
+        index = open_index(tree, cache)
         for number, case in enumerate(list(cases(tree, wanted, skip)), 1):
             git(tree, "checkout", "-q", "--force", case.parent)
-            measure(open_index(tree, cache), case, table, maps, tuple(maps))
+            index.update()
+            measure(index, case, table, maps, aider)
             print(f"\r{number}/{wanted}", end="", file=sys.stderr, flush=True)
     return report(table, maps)
 
@@ -234,9 +292,11 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=60)
     parser.add_argument("--skip", type=int, default=0, help="newest fixes to leave out")
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--aider", metavar="PYTHON", help="a Python that has aider installed")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        print(run(args.clone.resolve(), args.queries, args.skip, args.cache or Path(scratch)))
+        cache = args.cache or Path(scratch)
+        print(run(args.clone.resolve(), args.queries, args.skip, cache, args.aider))
 
 
 if __name__ == "__main__":
