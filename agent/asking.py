@@ -8,7 +8,13 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 from agent.context import Evidence, Span, strictest, whole_files
-from agent.errors import AuthError, EngineError, ProviderError
+from agent.errors import (
+    AuthError,
+    EngineError,
+    PointsmanError,
+    ProviderError,
+    RequestRejected,
+)
 from agent.events import Escalated, Event, Notice, Routed
 from agent.types import Completion, Request, Route
 from agent.work import Ask, RunLimits, Work
@@ -77,18 +83,27 @@ def _send(
         )
     except AuthError:
         raise
-    except (ProviderError, EngineError) as error:
-        assert route.location is not None
-        work.down.add(route.location)
-        yield Notice(
-            message=f"{route.provider} failed ({error}); it is left out of this run",
-            remedy=error.remedy,
-            level="warning",
-        )
+    except RequestRejected as error:
+        if not request.tools or route.location in (None, "frontier"):
+            return (yield from _left_out(work, route, error))
+        work.toolless.add(route.location)
+        yield Notice(message=f"{route.provider} takes no tools ({error}); it is asked without")
         return None
+    except (ProviderError, EngineError) as error:
+        return (yield from _left_out(work, route, error))
     finally:
         work.model_s += work.deps.clock() - started
     return Answer(completion=completion, route=route, request=request)
+
+
+def _left_out(work: Work, route: Route, error: PointsmanError) -> Generator[Event, None, None]:
+    assert route.location is not None
+    work.down.add(route.location)
+    yield Notice(
+        message=f"{route.provider} failed ({error}); it is left out of this run",
+        remedy=error.remedy,
+        level="warning",
+    )
 
 
 def routed(work: Work, step_id: str, question: Ask) -> Generator[Event, None, Route]:

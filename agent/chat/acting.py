@@ -270,7 +270,6 @@ class Acting:
 
     def _desk(self) -> Desk:
         return Desk(
-            root=self._deps.root,
             audience=self.audience,
             label=self._deps.label,
             view=self._view,

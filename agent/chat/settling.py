@@ -11,7 +11,7 @@ from agent.chat.pending import fold
 from agent.context import strictest
 from agent.errors import ConfigError
 from tools import patch as patches
-from tools.types import Patch
+from tools.types import FileReader, Patch
 
 if TYPE_CHECKING:
     from tools.journal import Entry, Journal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["apply", "discard", "pending", "reader", "restorer"]
 
 
-def reader(root: Path) -> Callable[[str], bytes | None]:
+def reader(root: Path) -> FileReader:
     """Reads the user's files, never through a link out of the tree."""
     from tools.errors import OutOfScope
     from tools.files import Tree

@@ -66,7 +66,7 @@ def test_killed_at_any_event_it_goes_on_where_it_was(tmp_path, stop, mode):
     assert len(server.received) == 3 + unanswered  # what was answered is not asked again
 
 
-def test_an_edit_written_but_not_yet_recorded_is_found_in_the_journal(tmp_path, monkeypatch):
+def test_an_edit_written_but_not_yet_recorded_is_found_in_the_journal(tmp_path):
     root = shop(tmp_path / "shop")
     append = Conversation.append
 
@@ -79,10 +79,10 @@ def test_an_edit_written_but_not_yet_recorded_is_found_in_the_journal(tmp_path, 
         app = app_for(root, frontier=server.url)
         talk = app.talks.conversation()
         ident = talk.id
-        monkeypatch.setattr(Conversation, "append", killed)
-        with pytest.raises(SystemExit):
-            list(app.talks.chat(talk, "fix it", mode="accept-edits"))
-        monkeypatch.undo()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Conversation, "append", killed)
+            with pytest.raises(SystemExit):
+                list(app.talks.chat(talk, "fix it", mode="accept-edits"))
         talk.close()
         assert (root / "shop.py").read_text() == FIXED
         with app.talks.conversation(ident) as again:

@@ -3,8 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from agent.errors import PointsmanError
 from agent.router import may_leave_to
@@ -14,6 +13,8 @@ from tools.types import FileReader, Patch
 if TYPE_CHECKING:
     from tools.index import Index
     from tools.types import Cancel, CommandResult, TestRun
+
+    Execute = Callable[[tuple[str, ...], float], tuple[CommandResult, Patch]]
 
 __all__ = ["Args", "Desk", "Result", "Tool", "ToolError", "Undecided", "arguments_of", "spec"]
 
@@ -84,20 +85,24 @@ class Result:
     """A change to be approved and applied."""
 
 
+def nothing_runs(*_: object) -> NoReturn:
+    """At a desk for looking only."""
+    raise ToolError("Nothing is executed here.")
+
+
 @dataclass(slots=True, kw_only=True)
 class Desk:
     """What tools work with during one turn. Made by the turn; its parts are asked for when used."""
 
-    root: Path
     audience: Location
     """Where what the tools give is sent: they give only what may go there."""
     label: Callable[[Sequence[str]], Privacy]
     view: "Callable[[], View]"
-    execute: "Callable[[tuple[str, ...], float], tuple[CommandResult, Patch]]"
-    """A command in the scratch copy: how it ended and what files of the repository it rewrote."""
-    tests: "Callable[[tuple[str, ...]], TestRun]"
-    """The repository's tests in the scratch copy. Raises TestCommandError, SandboxError."""
     cancel: "Cancel"
+    execute: "Execute" = nothing_runs
+    """A command in the scratch copy: how it ended and what files of the repository it rewrote."""
+    tests: "Callable[[tuple[str, ...]], TestRun]" = nothing_runs
+    """The repository's tests in the scratch copy. Raises TestCommandError, SandboxError."""
     output: int = OUTPUT
     """Characters a result may have."""
 
