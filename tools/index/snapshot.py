@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "save"]
 
-_FORMAT = f"2.{EXTRACTOR_VERSION}"
+_FORMAT = f"3.{EXTRACTOR_VERSION}"
 """Raised with the layout, the way names are split, or what marks a file as a test."""
 _HEADER = struct.Struct("<8sQQI")
 _MAGIC = b"PMSNAP01"
