@@ -14,7 +14,8 @@ from evals.result import Result
 __all__ = ["as_html", "chip", "document", "page_name", "table_html"]
 
 NUMBER = re.compile(r"^[$+−-]?[\d.,∞]+( ?(%|s|MB))?$")
-OPEN = frozenset({"Arms"})
+LINE = 40
+"""Characters up to which a cell is not broken into lines."""
 PAGES = "instances"
 
 
@@ -82,14 +83,14 @@ def table_html(table: Table, *, links: frozenset[str] = frozenset()) -> str:
 def _cell(text: str) -> str:
     if text in ("resolved", "unresolved", "infra"):
         return f"<td>{chip(text, text)}</td>"
-    kind = ' class="num"' if NUMBER.match(text) else ""
-    return f"<td{kind}>{escape(text)}</td>"
+    kind = "num" if NUMBER.match(text) else "line" if len(text) <= LINE else ""
+    return f'<td class="{kind}">{escape(text)}</td>' if kind else f"<td>{escape(text)}</td>"
 
 
 def _linked(text: str, links: frozenset[str]) -> str:
     if text not in links:
-        return f"<td>{escape(text)}</td>"
-    return f'<td><a href="{escape(page_name(text))}">{escape(text)}</a></td>'
+        return f'<td class="line">{escape(text)}</td>'
+    return f'<td class="line"><a href="{escape(page_name(text))}">{escape(text)}</a></td>'
 
 
 def chip(kind: str, text: str) -> str:

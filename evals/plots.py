@@ -67,7 +67,9 @@ def spent_plot(arms: Sequence[ArmReport]) -> str:
     most = max((p[0] for p in points), default=0.0) * 1.15 or 1.0
     height, top = 260, 20
     label = "dollars per instance" if paid else "seconds per instance (median); no money was spent"
-    ceiling = max([p[1] for p in points] + [0.1]) * 1.25
+    ceiling = next(
+        c for c in (0.2, 0.4, 0.6, 0.8, 1.0) if c >= max((p[1] for p in points), default=0)
+    )
     body = [_text(LEFT, height + 40, label)]
     for step in range(5):
         y = top + (height - top) * (1 - step / 4)

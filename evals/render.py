@@ -87,7 +87,9 @@ def dollars(usd_micro: float | None) -> str:
 def _per_resolved(found: PerResolved | None) -> str:
     if found is None:
         return "unknown"
-    if found.usd_micro == found.low == found.high == 0:
+    if not isfinite(found.usd_micro):
+        return "none resolved"
+    if found.low == found.usd_micro == 0:
         return "$0.00"
     return f"{dollars(found.usd_micro)} [{dollars(found.low)}, {dollars(found.high)}]"
 

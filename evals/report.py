@@ -156,8 +156,10 @@ def report(
     order: Sequence[str] = (),
     not_run: Sequence[tuple[str, str]] = (),
     rejected: Sequence[tuple[str, str]] = (),
+    planned: int = 0,
 ) -> Report:
-    """Summarise results of any number of arms; `order`: arms as they are to be listed."""
+    """Summarise results of any number of arms; `order`: arms as they are to be listed; `planned`:
+    units of the run, 0 where that is not known."""
     by_arm: dict[str, list[Result]] = {name: [] for name in order}
     for result in results:
         by_arm.setdefault(result.arm, []).append(result)
@@ -172,7 +174,7 @@ def report(
         results=tuple(sorted_results),
         not_run=tuple(not_run),
         rejected=tuple(rejected),
-        statement=statement(sorted_results),
+        statement=(*_cut_short(len(results), planned), *statement(sorted_results)),
     )
 
 
@@ -208,6 +210,15 @@ def statement(results: Sequence[Result]) -> tuple[str, ...]:
         *_about_strata(graded),
         "A stratum has fewer instances than the whole, and shows less: read its interval, not its"
         " rate. Wall times are of the machine and load named above.",
+    )
+
+
+def _cut_short(ran: int, planned: int) -> tuple[str, ...]:
+    if ran >= planned:
+        return ()
+    return (
+        f"The run was cut short: {ran} of {planned} units, instances in an order that has nothing"
+        " to do with what they are. The same command takes it up again.",
     )
 
 

@@ -9,10 +9,14 @@ A unit is finished when its result.json is there; it is written whole or not at 
 was killed is taken up again by the same command.
 """
 
+import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
+from math import inf
 from pathlib import Path
 
 from agent.config import Settings
@@ -48,7 +52,8 @@ class Plan:
 
 
 def units_of(plan: Plan) -> tuple[Unit, ...]:
-    """Instance by instance, so that a run that is cut short compares arms on the same ones."""
+    """Instance by instance, in an order that has nothing to do with what they are: of a run that is
+    cut short, what was done is a fair sample, and the same one for every arm."""
     heat = () if plan.temperature is None else (("temperature", plan.temperature),)
     return tuple(
         Unit(
@@ -59,10 +64,14 @@ def units_of(plan: Plan) -> tuple[Unit, ...]:
             max_wall_s=plan.max_wall_s,
             zero_token_s=plan.zero_token_s,
         )
-        for instance in plan.instances
+        for instance in sorted(plan.instances, key=_shuffled)
         for arm in plan.arms
         for seed in plan.seeds
     )
+
+
+def _shuffled(instance: Instance) -> str:
+    return hashlib.sha256(instance.instance_id.encode()).hexdigest()
 
 
 def run(
@@ -70,11 +79,13 @@ def run(
     directory: Path,
     executor: Executor,
     told: Callable[[Result, int, int], None] = lambda result, done, total: None,
+    stop_after_s: float = inf,
 ) -> tuple[Result, ...]:
     """Run what is not finished; all results of the plan, in the plan's order.
 
-    `told` hears of every result: (result, finished, total). Infrastructure failures are tried again
-    on the next call: they say nothing about the agent.
+    No unit is begun after `stop_after_s` seconds. `told` hears of every result: (result, finished,
+    total). Infrastructure failures are tried again on the next call: they say nothing about the
+    agent.
     """
     directory.mkdir(parents=True, exist_ok=True)
     units = units_of(plan)
@@ -89,7 +100,8 @@ def run(
         else:
             shutil.rmtree(place, ignore_errors=True)
             waiting.append((unit, place))
-    for result in executor.map(waiting):
+    stop = time.monotonic() + stop_after_s
+    for result in executor.map(takewhile(lambda _: time.monotonic() < stop, waiting)):
         found[result.key] = result
         shutil.rmtree(directory / "units" / result.key / "work-state", ignore_errors=True)
         told(result, len(found), len(units))

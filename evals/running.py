@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,14 +36,15 @@ def run_command(args: argparse.Namespace) -> int:
     """5 when nothing but infrastructure failed."""
     from evals.runner import run
 
-    for name in ("seeds", "workers", "max_time", "zero_token_time"):
-        if getattr(args, name) <= 0:
+    for name in ("seeds", "workers", "max_time", "zero_token_time", "stop_after"):
+        value = getattr(args, name)
+        if value is not None and value <= 0:
             raise ConfigError(f"--{name.replace('_', '-')} must be above 0")
     plan = _plan(args)
     out = Path(args.out) if args.out else _new_directory()
     say(args, f"run directory {out}; taken up again with: --out {shlex.quote(str(out))}")
     with _progress(args) as told:
-        results = run(plan, out, _executor(args), told)
+        results = run(plan, out, _executor(args), told, args.stop_after or inf)
     return _concluded(args, out, results)
 
 

@@ -72,8 +72,10 @@ def _one(path: Path) -> "Report":
 
     results = load_results(path)
     described = _described(path if path.is_dir() else path.parent)
+    planned = len(described.get("instances", ())) * len(described.get("arms", ()))
     return report(
         results,
+        planned=planned * len(described.get("seeds", ())),
         command=described.get("command", "unknown"),
         date=described.get("date") or "undated",
         machine=described.get("machine", ""),

@@ -10,6 +10,9 @@ __all__ = ["Executor"]
 
 
 class Executor(Protocol):
-    """Runs units, each in its directory; the order of results is that in which they end."""
+    """Runs units, each in its directory; the order of results is that in which they end.
+
+    Units are taken from the iterable only as there is room for them: it may end early.
+    """
 
     def map(self, units: Iterable[tuple[Unit, Path]]) -> Iterator[Result]: ...

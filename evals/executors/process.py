@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 
@@ -32,10 +33,16 @@ class ProcessExecutor:
     def map(self, units: Iterable[tuple[Unit, Path]]) -> Iterator[Result]:
         running = Running()
         pool = ThreadPoolExecutor(max_workers=max(self.workers, 1))
+        left = iter(units)
+        waiting: set[Future[Result]] = set()
         try:
-            waiting = [pool.submit(run_one, u, d, self.grace_s, running) for u, d in units]
-            for done in as_completed(waiting):
-                yield done.result()
+            while True:
+                for unit, directory in islice(left, max(self.workers, 1) - len(waiting)):
+                    waiting.add(pool.submit(run_one, unit, directory, self.grace_s, running))
+                if not waiting:
+                    return
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (one.result() for one in done)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             running.end()

@@ -9,6 +9,7 @@ must then be at the same path on every node (a shared file system), as must this
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +43,20 @@ class RayExecutor:
         if mine:
             _start(ray, self.workers)
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(run_one)
-        waiting = list(units)
+        left = iter(units)
         running: dict[Any, tuple[Unit, Path]] = {}
         try:
-            while waiting or running:
-                while waiting and len(running) < max(self.workers, 1):
-                    unit, directory = waiting.pop(0)
+            while True:
+                for unit, directory in islice(left, max(self.workers, 1) - len(running)):
                     running[task.remote(unit, directory, self.grace_s)] = (unit, directory)
+                if not running:
+                    return
                 (done,), _ = ray.wait(list(running), num_returns=1)
                 yield _taken(ray, done, *running.pop(done))
         finally:
-            for left in running:
+            for given_up in running:
                 with suppress(ray.exceptions.RayError):
-                    ray.cancel(left, force=True)
+                    ray.cancel(given_up, force=True)
             if mine:
                 ray.shutdown()
 

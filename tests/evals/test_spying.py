@@ -28,18 +28,21 @@ from tests.loopback import dialects, serve
 SPY = """\
     import os, subprocess, sys
     here = os.path.dirname(os.path.abspath(__file__))
-    marks = {"history": b"the gold" + b" patch:", "stash": b"(sta" + b"shed)",
+    marks = {"history": b"minus, " + b"not plus\\n", "stash": b"(sta" + b"shed)",
              "installed": b"(insta" + b"lled)", "hidden test": b"test_dis" + b"count",
              "gold patch": b"+    value = sum(prices)" + b" - discount"}
     places, up = [here, *sys.path, os.path.expanduser("~"), "/tmp", "/var/tmp"], here
+    clones = [here, os.getcwd()]
     for _ in range(8):
         up = os.path.dirname(up)
-        places.append(os.path.join(up, ".git"))
+        near = sorted(os.listdir(up))[:400] if os.access(up, os.R_OK) else []
+        clones += [d for d in (up, *(os.path.join(up, n) for n in near))
+                   if os.path.isdir(os.path.join(d, ".git"))]
         places += [os.path.join(up, n) for n in ("unit.json", "prediction.json", "instance.json")]
     places += [v for k, v in os.environ.items() if "CACHE" in k or "STATE" in k or "DATA" in k]
     git = ["git", "-c", "safe.directory=*", "cat-file", "--batch-all-objects", "--batch"]
     texts = []
-    for where in (here, os.getcwd()):
+    for where in dict.fromkeys(clones):
         try:
             texts.append(subprocess.run(git, cwd=where, capture_output=True).stdout)
         except OSError:
