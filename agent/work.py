@@ -196,6 +196,8 @@ class Work:
     """What the last failed attempt was told."""
     unserved: str = ""
     """Why the router had no location for a step."""
+    refuted: set[str] = field(default_factory=set)
+    """Fingerprints of edits that tests refused: nobody tries them again."""
     rivals: int = 0
     """Plausible zero-token patches that tests cannot tell apart."""
     offered: str = ""

@@ -1,4 +1,4 @@
-"""`agent chat --print` as a script runs it: streams, exit codes, JSON, the list, pending changes."""
+"""`agent chat --print` as scripts run it: output, exit codes, JSON, the list, what is pending."""
 
 import json
 import os

@@ -1,0 +1,97 @@
+"""The planner looks around before it answers, where it can; elsewhere one request does."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from agent import events
+from agent.types import Task
+from tests.agent.repos import FIXED, shop
+from tests.agent.test_flow import PLAN, RIGHT, app, fix, golden, of, outcome, story
+from tests.loopback import Reply, dialects, serve
+
+LOOK = ("l1", "references", json.dumps({"name": "clamp"}))
+READ = ("l2", "read", json.dumps({"path": "shop.py", "first_line": 1, "last_line": 10}))
+ACT = ("l3", "run", json.dumps({"argv": ["rm", "-rf", "."], "timeout_s": 0, "keep": "changes"}))
+
+
+@pytest.mark.parametrize("kind", ["frontier", "onprem"])
+def test_it_looks_around_with_tools_that_only_look(tmp_path: Path, kind: str) -> None:
+    root = shop(tmp_path / "shop")
+    say = dialects.anthropic if kind == "frontier" else dialects.openai
+    script = [say("I look.", tools=[LOOK, ACT]), say(tools=[READ]), say(PLAN), say(RIGHT)]
+    with serve(script) as server:
+        flags = (
+            {"anthropic_api_key": "sk-ant-test", "anthropic_base_url": server.url}
+            if kind == "frontier"
+            else {"onprem_url": server.url, "onprem_model": "coder"}
+        )
+        one = app(root, **flags)
+        seen = fix(one)
+    assert outcome(seen).verdict == "verified", outcome(seen)
+    assert (root / "shop.py").read_text() == FIXED
+    looked = of(seen, events.ToolFinished)
+    assert [(t.name, t.ok) for t in looked] == [
+        ("references", True),
+        ("run", False),
+        ("read", True),
+    ]
+    first = server.received[0].body
+    names = [t.get("name") or t["function"]["name"] for t in first["tools"]]
+    assert names == ["read", "outline", "search", "references"]
+    assert "if value > high" in json.dumps(server.received[2].body["messages"])
+    rows = one.ledger.rows(run_id=of(seen, events.RunStarted)[0].run_id)
+    assert len(rows) == len(server.received) == 4
+    if kind == "frontier":
+        golden("planning.txt", story(seen))
+        told = [r.body["messages"] for r in server.received[:3]]
+        golden("planning.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+
+
+def test_it_must_answer_in_the_end(tmp_path: Path) -> None:
+    root = shop(tmp_path / "shop")
+    looks = [dialects.openai(tools=[(f"l{i}", *LOOK[1:])]) for i in range(3)]
+    with serve([*looks, dialects.openai(PLAN), dialects.openai(RIGHT)]) as server:
+        seen = fix(app(root, onprem_url=server.url, onprem_model="coder"))
+    assert outcome(seen).verdict == "verified"
+    last = server.received[3].body
+    assert "tools" not in last
+    assert last["response_format"]["type"] == "json_schema"
+    assert "no more calls" in last["messages"][-1]["content"]
+
+
+def test_a_server_that_takes_no_tools_is_asked_without(tmp_path: Path) -> None:
+    root = shop(tmp_path / "shop")
+    refusal = Reply(status=400, headers=(), pieces=(b'{"error": {"message": "no tools here"}}',))
+    with serve([refusal, dialects.openai(PLAN), dialects.openai(RIGHT)]) as server:
+        seen = fix(app(root, onprem_url=server.url, onprem_model="coder"))
+    assert outcome(seen).verdict == "verified"
+    assert "tools" not in server.received[1].body
+    assert any("takes no tools" in n.message for n in of(seen, events.Notice))
+
+
+def test_a_plan_that_was_looked_for_replays(tmp_path: Path) -> None:
+    root = shop(tmp_path / "shop")
+    script = [dialects.openai(t) for t in (PLAN, RIGHT)]
+    with serve([dialects.openai(tools=[LOOK]), *script]) as server:
+        one = app(root, onprem_url=server.url, onprem_model="coder")
+        fix(one)
+        run = one.runs()[0]
+        one.journal.undo(root)
+        task = Task(goal="fix", text="clamp(12, 1, 9) gives 1", root=root)
+        again = list(app(root).run(task, replay=run.path))
+    assert outcome(again).verdict == "verified"
+    assert len(server.received) == 3
+    assert not of(again, events.RequestStarted)
+
+
+def test_the_map_leaves_out_what_may_not_be_sent(tmp_path: Path) -> None:
+    root = shop(tmp_path / "shop")
+    (root / "hidden.py").write_text("def clamp_of_canary_7f3a(value):\n    return value\n")
+    with serve([dialects.anthropic(PLAN), dialects.anthropic(RIGHT)]) as server:
+        keys = {"anthropic_api_key": "sk-ant-test", "anthropic_base_url": server.url}
+        fix(app(root, **keys, privacy_local_only=["hidden.py"]))
+    assert "canary_7f3a" not in json.dumps([r.body for r in server.received])
+    assert os.environ.get("HOME")
