@@ -1,7 +1,5 @@
 """The index of one work tree: updated from the disk, asked by planner, editor and people."""
 
-import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -50,8 +48,7 @@ class Index:
         self._store = Store(cache_dir)
         self._deferred = Deferred()
         self._trees = Trees()
-        root_id = hashlib.sha1(os.fsencode(self.root), usedforsecurity=False).hexdigest()[:16]
-        self._snapshot = cache_dir / f"snapshot-{root_id}.bin"
+        self._snapshot = self._store.snapshot(str(self.root))
         self._lister = files.Lister(self.root, list_files)
         self._listed = 0
         self._lock = threading.RLock()
@@ -140,6 +137,7 @@ class Index:
         (base, *_) = self._state.segments
         if base not in before.segments and base.docs >= _SAVED:
             snapshot.save(self._snapshot, base)
+            self._store.prune()
 
     def _learn(self, change: "Change") -> None:
         assert self._known is not None

@@ -4,6 +4,8 @@ Records are keyed by (blob id, language), so branches and worktrees share them; 
 keyed by the root. A database that cannot be read is deleted and built anew, and says so.
 """
 
+import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,6 +34,9 @@ create table if not exists seen (
 """
 _FORMAT = f"1.{EXTRACTOR_VERSION}"
 _BATCH = 500
+_SPARE = 200
+"""Records beside those in use that are never worth pruning."""
+_UNUSED_S = 14 * 86_400
 
 Known = tuple[str, Seen, bool]
 """Blob id, what was seen, and whether the file was too fresh for its times to be trusted."""
@@ -148,13 +153,34 @@ class Store:
             db.execute("begin immediate")
             db.executemany("insert or replace into history values (?,?)", digests.items())
 
-    def prune(self, keep: int) -> None:
-        """Drop records no worktree refers to once they outnumber those in use."""
-        with self._open() as db, db:
+    def size(self) -> int:
+        """Number of stored records."""
+        with self._open() as db:
             (total,) = db.execute("select count(*) from record").fetchone()
-            if total <= 4 * keep + 1000:
-                return
-            db.execute("delete from record where blob not in (select blob from seen)")
+            return int(total)
+
+    def prune(self) -> None:
+        """Drop what nobody needs: worktrees that are no more, other versions' files, and records
+        no worktree refers to once they outnumber those in use by four to one."""
+        for file in self.folder.glob("index-*.sqlite*"):
+            old = time.time() - file.stat().st_mtime > _UNUSED_S
+            if old and not file.name.startswith(self.path.name):
+                file.unlink(missing_ok=True)
+        with self._open() as db, db:
+            db.execute("begin immediate")
+            roots = [r for (r,) in db.execute("select distinct root from seen")]
+            for root in [r for r in roots if not Path(r).is_dir()]:
+                db.execute("delete from seen where root=?", (root,))
+                self.snapshot(root).unlink(missing_ok=True)
+            (used,) = db.execute("select count(distinct blob) from seen").fetchone()
+            (total,) = db.execute("select count(*) from record").fetchone()
+            if total > 4 * used + _SPARE:
+                db.execute("delete from record where blob not in (select blob from seen)")
+
+    def snapshot(self, root: str) -> Path:
+        """Where the arrays of one worktree are kept."""
+        name = hashlib.sha1(os.fsencode(root), usedforsecurity=False).hexdigest()[:16]
+        return self.folder / f"snapshot-{name}.bin"
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
