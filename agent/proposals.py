@@ -2,17 +2,19 @@
 with drafts), then many more at once (beam), each in the line format; tests choose between them.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from math import log
 
 from agent import choosing, context, guards
 from agent.asking import Answer, ask, evidence_of
 from agent.changes import as_candidate
 from agent.context import Span
 from agent.events import EditRefused, Event
+from agent.ranker import Ordered, unranked
 from agent.types import Choice, Plan, Request, Route, Step
 from agent.work import Ask, Work
-from agent.zero import try_candidates
+from agent.zero import fingerprint, try_candidates
 from tools.edits.line import LineFormat
 from tools.edits.syntax import check_syntax
 from tools.errors import EditError
@@ -69,23 +71,41 @@ def best(
     """The first answer, then the beam by log-probability, tried like any candidate."""
     span = functions(work, step)[_turn(answer, work, step)]
     choices = yield from _choices(work, step, answer, question)
-    found: list[Candidate] = []
+    found: dict[Candidate, float] = {}
     refused: list[EditError] = []
     for choice in choices:
         try:
-            found.append(_candidate(work, plan, span, choice))
+            candidate = _candidate(work, plan, span, choice)
         except EditError as error:
             refused.append(error)
+            continue
+        if fingerprint(work, candidate) not in work.refuted:
+            found.setdefault(candidate, choice.logprob or 0.0)
     if refused and not found:  # a few bad ones among sixteen are the rule, not news
         first = refused[0]
         yield EditRefused(step_id=step.id, error=type(first).__name__, message=str(first))
-    limits = work.deps.limits
-    ordered = choosing.ordered(work, found)
     return (
         yield from try_candidates(
-            work, ordered, by="mini", most=len(found), budget_s=limits.zero_token_s
+            work,
+            _ordered(work, found),
+            by="mini",
+            most=len(found),
+            budget_s=work.deps.limits.zero_token_s,
         )
     )
+
+
+def _ordered(work: Work, found: Mapping[Candidate, float]) -> Ordered:
+    """By the ranker's and the model's log-probability together.
+
+    Without weights: what a model did not write is not in this pool, so that its shares say nothing
+    about what was left untried.
+    """
+    if not work.deps.limits.zero_token_ranker:
+        return unranked(list(found))
+    weights = choosing.ordered(work, list(found)).weights
+    best = sorted(found, key=lambda c: -(log(max(weights[c], 1e-12)) + found[c]))
+    return unranked(best)
 
 
 def _choices(
@@ -115,10 +135,12 @@ def _candidate(work: Work, plan: Plan, span: Span, choice: Choice) -> Candidate:
     patch = fmt.parse(choice.text, work.workspace.read)
     guards.check_scope(patch, plan, protected=frozenset())
     check_syntax(patch)
-    candidate = as_candidate(patch, operator="mini", tier=0, suspicion=choice.logprob or 0.0)
+    candidate = as_candidate(patch, operator="mini", tier=0, suspicion=0.0)
     if candidate is None:
         raise EditError("The proposal is not a change of one file.")
-    return candidate
+    lines = range(candidate.line, candidate.end_line + 1)
+    scores = [s.score for s in work.suspects if s.path == span.path and s.line in lines]
+    return replace(candidate, suspicion=max(scores, default=0.0))
 
 
 def _turn(answer: Answer, work: Work, step: Step) -> int:

@@ -3,6 +3,7 @@
 It offers. A patch with plausible rivals (others that tests cannot tell from it) is never taken.
 """
 
+import hashlib
 from collections.abc import Generator
 from typing import cast
 
@@ -114,13 +115,21 @@ def _with_progress(
     done = 0
     while True:
         try:
-            next(search)
+            trial = next(search)
         except StopIteration as end:
             result: Validation = end.value
             return result
         done += 1
+        if trial.verdict != "plausible":
+            work.refuted.add(fingerprint(work, trial.candidate))
         work.check()
         yield Progress(phase="enumerate", done=done, total=total)
+
+
+def fingerprint(work: Work, candidate: Candidate) -> str:
+    """The same for candidates that make the same file of the workspace, however they were found."""
+    content = _patch(work, candidate).changes[0].after or b""
+    return f"{candidate.path}\0{hashlib.sha256(content).hexdigest()}"
 
 
 def _doubt(result: Validation) -> str:

@@ -101,6 +101,7 @@ def fit(lists: Lists, *, seed: int) -> Weights:
         outer=rng.normal(0, 0.1, HIDDEN).astype(np.float32),
         direct=np.zeros(count, np.float32),
     )
+    w.inner[lists.x.std(0) == 0] = 0  # nothing is known of what never varied
     names = ("inner", "bias", "outer", "direct")
     first = {n: np.zeros_like(getattr(w, n)) for n in names}
     second = {n: np.zeros_like(getattr(w, n)) for n in names}

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Context", "Ordered", "Ranker", "features", "load", "order", "words", "worth_it"]
+__all__ = [
+    "Context",
+    "Ordered",
+    "Ranker",
+    "features",
+    "load",
+    "order",
+    "unranked",
+    "words",
+    "worth_it",
+]
 
 HANG_COST = 4.0
 """What trying an edit inside a `while` loop costs on average, in tries of any other edit: each that

@@ -119,8 +119,9 @@ def _show(
     print()
     print(f"resolved                {summary.resolved.k} of {summary.n}")
     print(f"verified and resolved   {summary.verified.k} of {summary.n}")
-    for group, resolved, verified in summary.groups:
-        print(f"  {group:<24}resolved {resolved.k} of {resolved.n}, verified {verified.k}")
+    for g in summary.groups:
+        figures = f"resolved {g.resolved.k} of {g.resolved.n}, verified {g.verified.k}"
+        print(f"  {g.label:<24}{figures}")
     print(f"false verified          {len(summary.false_verified)}  {_names(summary)}")
     print(f"infrastructure failures {len(summary.infra)}")
     wall = sum(r.wall_s for r in results)

@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from evals.arms import arm
 from evals.bench.fix import CHECK, instances
 from evals.bench.mini_order import Place, places
+from evals.datasets import Instance
 from evals.executors.process import ProcessExecutor
 from evals.result import Result
 from evals.runner import Plan, run
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = SMALL if args.check else () if args.full else SUBSET
     results = () if args.order else _runs(wanted, args.check)
     found = instances(CHECK if args.check else ())[0]
-    order = tuple(places(found))
+    order = tuple(_each(found))
     engine = None if args.order else measured()
     _show_runs(results)
     _show_order(order)
@@ -95,6 +96,12 @@ def _runs(wanted: Sequence[str], check: bool) -> tuple[Result, ...]:
     )
     with tempfile.TemporaryDirectory(prefix="pointsman-bench-") as scratch:
         return run(plan, Path(scratch), ProcessExecutor(workers=1), _told)
+
+
+def _each(found: Sequence[Instance]) -> Iterator[Place]:
+    for done, place in enumerate(places(found), 1):
+        print(f"order {done}/{len(found)} {place.instance_id}", file=sys.stderr, flush=True)
+        yield place
 
 
 def _told(result: Result, done: int, total: int) -> None:
