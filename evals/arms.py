@@ -5,7 +5,7 @@ endpoint): they travel in the unit. Keys never do; they are handed to workers in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from agent.config import Settings
 from agent.errors import ConfigError
@@ -44,7 +44,6 @@ ARMS: tuple[Arm, ...] = (
         name="ranker",
         about="the zero-token stage in the order of the learned ranker: no tokens",
         flags=(*LOCAL, ("local_model", "none"), ("zero_token_ranker", True)),
-        needs=("ranker",),
     ),
     Arm(
         name="mini",
@@ -108,8 +107,7 @@ def arm(name: str) -> Arm:
 def flags_of(chosen: Arm, settings: Settings) -> Flags:
     """The arm's flags, and what it inherits from these settings."""
     found = ((name, getattr(settings, name)) for name in chosen.inherits)
-    own = tuple(f for f in chosen.flags if f[0] in SETTINGS)
-    return (*own, *((name, value) for name, value in found if value is not None))
+    return (*chosen.flags, *((name, value) for name, value in found if value is not None))
 
 
 def missing(chosen: Arm, settings: Settings, environ: Mapping[str, str]) -> str:
@@ -127,15 +125,12 @@ def _lacking(need: str, settings: Settings, environ: Mapping[str, str]) -> str:
         "endpoint": bool(settings.onprem_url),
         "model": own,
         "editor": own or bool(settings.onprem_url) or settings.local_model == "mini",
-        "ranker": "zero_token_ranker" in SETTINGS,
         "mini": need != "mini" or models.resolve("mini", paths.models_dir()) is not None,
     }
     return "" if has[need] else WHY[need]
 
 
-SETTINGS = frozenset(f.name for f in fields(Settings))
 WHY = {
-    "ranker": "this version has no learned ranker",
     "key": "no key for the paid API",
     "endpoint": "no endpoint (onprem.url)",
     "model": "no weights besides Mini (agent models use)",
