@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     root = repo_root(args)
     index = open_app(load_settings(args, root), root).index()
+    _glance(args, index)
     stats = _update(args, index)
     if args.command == "map":
         return _map(args, index)
@@ -79,6 +80,19 @@ def _update(args: argparse.Namespace, index: "Index") -> "IndexStats":
     with Progress(console=console, transient=True) as bars:
         bar = bars.add_task("index", total=None)
         return index.update(lambda done, total: bars.update(bar, completed=done, total=total))
+
+
+def _glance(args: argparse.Namespace, index: "Index") -> None:
+    """While a first index is built on a terminal: what a first look says, on standard error."""
+    console = err_console(args)
+    text = " ".join(getattr(args, "query", ()) or ()).strip()
+    asked = args.command == "map" or args.action == "search"
+    if args.quiet or not console.is_terminal or not asked or not text or index.stored():
+        return
+    for hit in index.glance(text, 5):
+        row = plain(one_line(f"at first sight  {hit.path}:{hit.line}"), "dim")
+        row.append_text(plain("  " + one_line(hit.symbol or "", 80), "dim"))
+        console.print(row, soft_wrap=True)
 
 
 def _stats(args: argparse.Namespace, stats: "IndexStats") -> int:

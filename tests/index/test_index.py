@@ -172,6 +172,18 @@ def test_localize_prefers_code_to_its_test_and_reads_tracebacks(tmp_path: Path) 
     assert "in the traceback at line 5" in best.reasons
 
 
+def test_a_glance_answers_before_there_is_an_index(tmp_path: Path) -> None:
+    index = opened(tmp_path)
+    (best, *_) = index.glance("Total of a cart is rounded wrongly")
+    assert (best.path, best.symbol) == ("shop/cart.py", "Cart.total")
+    assert not (tmp_path / "cache").exists()
+    assert index.glance("???") == ()
+    trace = 'KeyError\n  File "/x/shop/prices.py", line 5, in price_of'
+    assert index.glance(trace)[0].symbol == "price_of"
+    index.update()
+    assert index.glance("merge carts") == index.localize("merge carts")
+
+
 @pytest.mark.parametrize("text", ["", " \n", "???", "the of and", "\0\ud800", "x" * 1_000_000])
 def test_questions_that_say_nothing(tmp_path: Path, text: str) -> None:
     index = opened(tmp_path)

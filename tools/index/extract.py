@@ -43,6 +43,8 @@ def extract(sources: Sequence[tuple[bytes, str]], scan: "Scan | None" = None) ->
 
     Invalid UTF-8 is replaced; nothing in a file raises. `scan` finds the definitions and imports.
     """
+    if not sources:
+        return []
     outlines = [
         _outline(source, *(scan or exact)(source, language)) for source, language in sources
     ]

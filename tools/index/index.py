@@ -153,6 +153,11 @@ class Index:
         segment = snapshot.load(self._snapshot)
         return State({}) if segment is None else of_segment(segment)
 
+    def stored(self) -> bool:
+        """Whether there is an index from before, here or on disk; without one a build takes
+        seconds for thousands of files."""
+        return self._state is not None or self._snapshot.exists()
+
     def state(self) -> State:
         """What the index holds now, for rankings of one's own. Never altered by an update."""
         if self._state is None:
@@ -245,6 +250,17 @@ class Index:
 
         state = self.state()
         return localize(state, issue_text, limit, self.evidence(issue_text))
+
+    def glance(self, text: str, limit: int = 20) -> tuple[Hit, ...]:
+        """As `localize`, at once: where nothing is indexed yet, from the likeliest files only.
+
+        Nothing is stored, and an update in another thread is not waited for.
+        """
+        if not self.stored():
+            from tools.index.glance import glance
+
+            return glance(self.root, self._lister.begin()(()), text, limit)
+        return self.localize(text, limit)
 
     def evidence(self, text: str) -> dict[str, float]:
         """By path: how much similar past commits speak for it."""
