@@ -160,7 +160,7 @@ def _result(call: ToolCall, desk: Desk, number: int) -> Result:
         assert tool is not None
         return tool.run(arguments_of(call), desk)
     except ToolError as error:
-        return Result(ok=False, summary="refused", note=str(error))
+        return Result(ok=False, summary="refused", text=error.data, note=str(error))
 
 
 def _told(work: Work, call: ToolCall, result: Result) -> str:

@@ -63,9 +63,12 @@ class Acting:
         try:
             result = self._done_before(call) or (yield from self._result(call, tool))
         except ToolError as error:
-            result = Result(ok=False, summary=_first(str(error)), note=str(error))
+            text = visible(error.data)[0]
+            summary = _first(text or str(error))
+            result = Result(ok=False, summary=summary, text=text, about="problem", note=str(error))
             if tool is not None and tool.kind == "edit":
-                yield EditRefused(step_id=call.id, error="ToolError", message=str(error))
+                message = text or str(error)
+                yield EditRefused(step_id=call.id, error=type(error).__name__, message=message)
         executed = tool is not None and tool.kind in ("run", "test")
         returned = self._record(call, result, self._all_shown() if executed else result.paths)
         yield ToolFinished(

@@ -92,7 +92,7 @@ def _paths(files: set[str], near: Sequence[str]) -> list[str]:
 def _said(path: str, trusted: bool, hidden: str, cut: bool) -> list[str]:
     notices = []
     if not trusted:
-        notices.append(f"{path} is read as advice only: agent trust {path} makes it binding")
+        notices.append(f"{path} is read as advice only: agent config trust {path} makes it binding")
     if hidden:
         notices.append(f"{path} holds invisible characters; the model sees them written out")
     if cut:

@@ -37,7 +37,7 @@ def configure(parser: Parser, name: str) -> None:
         ("list", "every setting, its value and where it comes from (the default)"),
         ("get", "one value"),
         ("set", "write one value to your own settings file"),
-        ("trust", "let this repository's .pointsman.toml suggest the test command"),
+        ("trust", "agree to a file of this repository: .pointsman.toml, AGENTS.md, CLAUDE.md"),
         ("untrust", "forget what was trusted in this repository"),
     ):
         sub = add_action(actions, action, text)
@@ -45,6 +45,8 @@ def configure(parser: Parser, name: str) -> None:
             sub.add_argument("name", help="dotted, as in the file: budget.run_usd")
         if action == "set":
             sub.add_argument("value")
+        if action == "trust":
+            sub.add_argument("file", nargs="?", help="relative to the root: AGENTS.md")
     add_json(parser)
 
 
@@ -107,19 +109,37 @@ def _set(args: argparse.Namespace) -> int:
 
 
 def _trust(args: argparse.Namespace) -> int:
-    from agent.config import PROJECT_FILE, read_project
+    from agent.config import PROJECT_FILE
     from agent.paths import state_dir
     from agent.trust import TrustStore
 
     root = repo_root(args)
-    content = read_project(root)
-    if content is None:
-        raise ConfigError(f"{root} has no {PROJECT_FILE}")
+    name = args.file or PROJECT_FILE
+    content = _to_trust(root, name)
     # What is trusted is shown first: trust is in exactly these bytes.
     sys.stdout.write(clean(content.decode("utf-8", "replace")))
-    TrustStore(state_dir() / "trust").trust(trust_key(root), PROJECT_FILE, content)
-    sys.stderr.write(f"trusted until {PROJECT_FILE} changes\n")
+    TrustStore(state_dir() / "trust").trust(trust_key(root), name, content)
+    sys.stderr.write(f"trusted until {one_line(name)} changes\n")
     return 0
+
+
+def _to_trust(root: Path, name: str) -> bytes:
+    """The file's bytes. Raises ConfigError for one that trust means nothing for, or none."""
+    from agent.chat.rules import NAMES
+    from agent.config import PROJECT_FILE, read_project
+    from tools.files import Tree
+
+    if name == PROJECT_FILE:
+        content = read_project(root)
+    elif name.rpartition("/")[2] in NAMES:
+        with Tree(root) as tree:
+            content = tree.read(name)
+    else:
+        known = ", ".join((PROJECT_FILE, *NAMES))
+        raise ConfigError(f"{one_line(name)} is nothing to be trusted", remedy=f"one of {known}")
+    if content is None:
+        raise ConfigError(f"{root} has no {one_line(name)}")
+    return content
 
 
 def _untrust(args: argparse.Namespace) -> int:

@@ -66,3 +66,12 @@ def test_with_nothing_that_can_talk_it_says_what_to_add(tmp_path):
     assert "free conversation needs a model" in done.stderr
     none = agent(root, "", "chat", "--resume", "last", "-p", "x", ANTHROPIC_API_KEY="")
     assert none.returncode == 2
+
+
+def test_rules_are_trusted_by_name_and_shown_first(tmp_path):
+    root = shop(tmp_path / "shop")
+    (root / "AGENTS.md").write_text("RULE\x1b[2J\n")
+    done = agent(root, "", "config", "trust", "AGENTS.md")
+    assert (done.returncode, done.stdout) == (0, "RULE␛\n"), done.stderr
+    for name in ("shop.py", "../AGENTS.md", "sub/AGENTS.md"):
+        assert agent(root, "", "config", "trust", name).returncode != 0

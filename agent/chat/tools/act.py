@@ -37,7 +37,7 @@ def _edit(args: Args, desk: Desk) -> Result:
         patch = replacement(path, args.text("search"), args.text("replace"), view.read)
         check_syntax(patch)
     except EditError as error:
-        raise ToolError(str(error)) from None
+        raise ToolError("The edit does not fit; nothing was changed.", data=str(error)) from None
     return Result(summary=f"{path}", paths=(path,), patch=patch)
 
 
@@ -114,7 +114,7 @@ def _test(args: Args, desk: Desk) -> Result:
     try:
         run = desk.tests(ids)
     except TestCommandError as error:
-        raise ToolError(f"The tests cannot be run: {error}") from None
+        raise ToolError("The tests cannot be run.", data=str(error)) from None
     except SandboxError as error:
         raise ToolError(f"Nothing can be executed here: {error}") from None
     if desk.cancel.is_set():

@@ -23,9 +23,14 @@ OUTPUT = 16_000
 
 
 class ToolError(PointsmanError):
-    """A call that cannot be carried out. `str(error)` is addressed to the model."""
+    """A call that cannot be carried out. `str(error)` is addressed to the model; what it quotes
+    from files or commands is `data`, which is put between marks."""
 
     exit_code = 1
+
+    def __init__(self, message: str, *, data: str = "") -> None:
+        super().__init__(message)
+        self.data = data
 
 
 class Undecided(PointsmanError):
