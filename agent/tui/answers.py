@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from tools.journal import Entry
 
 __all__ = [
+    "allowed",
     "applied",
     "budgets",
+    "changes",
     "chosen",
     "ledger",
     "places",
@@ -46,16 +48,22 @@ def redo(app: "App", entry_id: str) -> Iterator[Item]:
     yield _entry("applied again", entry, "/undo")
 
 
-def applied(entry: "Entry", offer: Offer, counts: tuple[int, int]) -> Iterator[Item]:
-    """What was written; a part of a patch is not what the tests saw."""
-    done, total = counts
+def applied(entry: "Entry", offer: Offer, counts: tuple[int, int, int]) -> Iterator[Item]:
+    """What was written; a part of a patch, or an edited one, is not what the tests saw.
+
+    `counts`: hunks accepted, hunks there were, hunks the user edited.
+    """
+    done, total, edited = counts
     hunks = f"{total} hunk" + ("" if total == 1 else "s")
     yield _entry("applied", entry, "/undo", f"{done} of {hunks}")
+    text = ""
     if not offer.verified:
-        text = "this patch is not verified: run the tests before you rely on it"
-        yield Say(label="warning", text=text, style="yellow")
+        text = "this patch is not verified: /tests runs the tests before you rely on it"
+    elif edited:
+        text = "you edited the patch; the tests verified it as it was: /tests runs them again"
     elif done < total:
         text = "only part of the patch was applied; the tests verified the whole, not this part"
+    if text:
         yield Say(label="warning", text=text, style="yellow")
 
 
@@ -88,8 +96,11 @@ def search(app: "App", words: str) -> Iterator[Item]:
     yield Output(title=f"search · {len(hits)} found", text=text or "nothing found")
 
 
-def shell(app: "App", command: str) -> Iterator[Item]:
-    """A command line of the user's in the sandbox: the repository writable, no network."""
+def shell(app: "App", command: str) -> Output:
+    """A command line of the user's in the sandbox: the repository writable, no network.
+
+    Stopping the job ends it: the sandbox looks at the session's token.
+    """
     from tools.sandbox import interpreter_paths
     from tools.testrun.interpreter import target_environment, target_interpreter
     from tools.types import Limits
@@ -113,8 +124,10 @@ def shell(app: "App", command: str) -> Iterator[Item]:
     if len(rows) > OUTPUT_LINES:
         rows = [f"… {len(rows) - OUTPUT_LINES} earlier lines", *rows[-OUTPUT_LINES:]]
     ended = done.stopped or f"exit {done.returncode}"
-    title = f"{ended} · {done.duration_s:.1f} s · sandbox {app.sandbox.name}"
-    yield Output(title=title, text="\n".join(rows) or "(no output)")
+    title = f"$ {one_line(command, 60)} · {ended} · {done.duration_s:.1f} s"
+    return Output(
+        title=f"{title} · sandbox {app.sandbox.name}", text="\n".join(rows) or "(no output)"
+    )
 
 
 # --------------------------------------------------------------------------- looking back
@@ -161,6 +174,42 @@ def runs(app: "App", words: Words) -> Iterator[Item]:
     notes = () if rows else ("no run of this repository yet",)
     columns = ("run", "when", "goal", "ended", "cost", "task")
     yield Sheet(title="Runs", columns=columns, rows=rows, notes=notes, choose="diff")
+
+
+def changes(app: "App") -> Iterator[Item]:
+    """What was written to the tree, newest first; Enter takes an applied one back."""
+    entries = sorted(app.journal.entries(app.repo.root), key=lambda e: -e.number)[:200]
+    rows = tuple(
+        (
+            entry.id,
+            time.strftime("%m-%d %H:%M", time.localtime(entry.time)),
+            entry.state.replace("_", " "),
+            one_line(", ".join(entry.paths), 80),
+        )
+        for entry in entries
+    )
+    notes = ("Enter on an applied change takes it back, byte for byte",)
+    if not rows:
+        notes = ("nothing was written to this repository yet",)
+    columns = ("change", "when", "state", "files")
+    yield Sheet(title="Changes", columns=columns, rows=rows, notes=notes, choose="undo")
+
+
+def allowed(app: "App", word: str) -> Iterator[Item]:
+    """Commands that were allowed for good in this repository; `forget` takes all of that back."""
+    memory = app.talks.approvals
+    if word == "forget":
+        count = memory.forget()
+        yield Say(label="allowed", text=f"{count} forgotten: all commands are asked for again")
+        return
+    found = memory.list()
+    for one in found:
+        how = "exactly this" if one.exact else "whatever follows"
+        yield Say(label="allowed", text=clean(" ".join(one.words)), note=how)
+    if not found:
+        yield Say(label="allowed", text="nothing yet: every command is asked for")
+    else:
+        yield Say(label="", text="/allowed forget takes all of it back")
 
 
 def ended(run: "RunSummary") -> str:

@@ -7,7 +7,7 @@ Items arrive in order. Nothing here decides anything about a repository: `Sessio
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import PurePath
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import App, ComposeResult
@@ -19,21 +19,22 @@ from textual.widgets import Footer
 
 from agent.errors import PointsmanError
 from agent.sanitize import one_line
+from agent.tui.asking import Asker
 from agent.tui.blocks import Folding
-from agent.tui.commands import Ask, Command, named, parse
+from agent.tui.commands import Ask, named, parse
 from agent.tui.conversation import Conversation
-from agent.tui.items import Item, Offer, Output, Say, Sheet
+from agent.tui.items import Item, Offer, Output, Question, Redraw, Say, Sheet, Tested
 from agent.tui.plan import PlanPane
 from agent.tui.prompt import Input, Prompt
 from agent.tui.pump import batched
+from agent.tui.screens import Screens
 from agent.tui.session import Session
 from agent.tui.status import Banner, Meter, Stage, Title
 from agent.tui.testpane import TestPane
 from agent.tui.theme import ANSI, THEME
 from agent.tui.transcript import Transcript
-
-if TYPE_CHECKING:
-    from agent.tui.review import Accepted
+from agent.tui.turns import Turns, redrawn
+from agent.tui.typed import Typed
 
 __all__ = ["ChatApp"]
 
@@ -53,7 +54,7 @@ def _palette() -> type[Provider]:
     return Commands
 
 
-class ChatApp(App[int]):
+class ChatApp(Screens):
     """Holds the session and the widgets; one instance per `agent chat`."""
 
     TITLE = "Pointsman"
@@ -65,6 +66,9 @@ class ChatApp(App[int]):
         "review.tcss",
         "sheet.tcss",
         "help.tcss",
+        "approval.tcss",
+        "hunkedit.tcss",
+        "testscreen.tcss",
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 (Textual's own)
     COMMANDS = App.COMMANDS | {_palette}
@@ -72,8 +76,10 @@ class ChatApp(App[int]):
         Binding("f1,question_mark", "help", "Help", key_display="?"),
         Binding("escape", "interrupt", "Stop"),
         Binding("f2", "side", "Plan"),
+        Binding("f3", "tests", "Tests"),
         Binding("f4", "review", "Review"),
         Binding("ctrl+o", "fold", "Fold"),
+        Binding("shift+tab", "mode", "Mode", show=False, priority=True),
         Binding("ctrl+q", "quit", "Quit", priority=True),
     ]
 
@@ -94,15 +100,18 @@ class ChatApp(App[int]):
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.ansi_theme_dark = ANSI
         self.session = session
+        session.talking.approver = Asker(lambda q: self._came(q), session.stop)
         self.words = session.setup.words
         self._queue: deque[Ask] = deque()
         self._job: Ask | None = None
         self._shown = session.settings
         self._leaving = False
+        self._typed: Typed | None = None
         self._ours: dict[str, Callable[[], object]] = {
             "help": self.action_help,
             "quit": self.action_quit,
             "clear": self.action_clear,
+            "copy": self.action_copy_last,
         }
 
     # ------------------------------------------------------------------ screen
@@ -116,6 +125,7 @@ class ChatApp(App[int]):
         self.prompt = Prompt()
         panes = (self.plan, self.tests, self.stage, self.meter)
         self.transcript = Transcript(self.words, self.talk, panes)
+        self.turns = Turns(self.words, self.talk)
         yield self.heading
         yield self.banner
         with Horizontal():
@@ -157,16 +167,41 @@ class ChatApp(App[int]):
             models = ", ".join(f"{p.location} {p.model}" for p in places) or "no model"
             where = f"sandbox {self.session.app.sandbox.name} · {models}"
             name = f"{repo.root.name} @ {branch}"
+            self._remember()
         except PointsmanError as error:
-            self.post_message(self.Came(_error(error)))
+            self.post_message(self.Came(self._error(error)))
             return
         local_only = self.session.settings.local_only
         self.call_from_thread(self.heading.tell, name, where, local_only=local_only)
 
+    def _remember(self) -> None:
+        """What was typed in earlier sessions; and a word where something was interrupted."""
+        if self._typed is not None:
+            return
+        self._typed = Typed(self.session.typed_path())
+        self.call_from_thread(self.input.recall, self._typed.load())
+        waiting = self.session.waiting()
+        if waiting:
+            self._came(Say(label="note", text=waiting, style="yellow", note="/resume"))
+
     # ------------------------------------------------------------------ jobs
 
     def on_input_sent(self, message: Input.Sent) -> None:
+        if self._typed is not None:
+            self._typed.add(message.text)
         self.submit(message.text)
+
+    @work(thread=True, group="names", exclusive=True, exit_on_error=False)
+    def on_input_wanted(self) -> None:
+        """Files and symbols for a mention, read when the first one begins."""
+        from agent.tui.finder import choices
+
+        try:
+            self.input.names = choices(self.session.app)
+        except PointsmanError as error:
+            self._came(self._error(error))
+            self.input.names = ()
+        self.input.post_message(Input.Moved())
 
     def submit(self, text: str) -> None:
         """Carry out a line of input now, or when what is at work has ended."""
@@ -174,22 +209,33 @@ class ChatApp(App[int]):
         command = named(ask.name)
         self.talk.prompt(text)
         if ask.kind == "unknown":
-            self._say("error", f"there is no command /{one_line(ask.name, 40)}", "? shows them all")
+            self.say("error", f"there is no command /{one_line(ask.name, 40)}", "? shows them all")
         elif ask.name in self._ours:
             self.call_later(self._ours[ask.name])
         elif command is not None and not command.waits:
-            self._aside(self.session.answer(ask))
+            self.aside(self.session.answer(ask))
         elif self._job is not None:
-            self._queue.append(ask)
-            self.stage.queued = len(self._queue)
-            self._say("queued", f"starts when /{self._job.name or self._job.kind} has ended")
+            self._wait(ask, self._job)
         else:
             self._begin(ask)
+
+    def _wait(self, ask: Ask, job: Ask) -> None:
+        """What is said to a conversation at work reaches it between two of its actions."""
+        if ask.kind == "talk" and (job.kind == "talk" or job.name in ("plan", "edit")):
+            self.session.talking.inbox.append(ask.rest)
+            self.say("queued", "told to the model at its next step")
+        else:
+            self._queue.append(ask)
+            self.say("queued", f"starts when /{job.name or job.kind} has ended")
+        self._count()
+
+    def _count(self) -> None:
+        self.stage.queued = len(self._queue) + len(self.session.talking.inbox)
 
     def _begin(self, ask: Ask) -> None:
         self._job = ask
         self.session.stop.clear()
-        self.stage.queued = len(self._queue)
+        self._count()
         self.stage.begin(ask.name or ask.kind)
         self.refresh_bindings()
         self._work(ask)
@@ -199,24 +245,31 @@ class ChatApp(App[int]):
         self._deliver(self.session.answer(ask))
         self.post_message(self.Ended())
 
-    @work(thread=True, group="aside", exit_on_error=False)
-    def _aside(self, items: Iterator[Item]) -> None:
+    def aside(self, items: Iterator[Item]) -> None:
         """A short job beside the one at work."""
+        self._beside(items)
+
+    @work(thread=True, group="aside", exit_on_error=False)
+    def _beside(self, items: Iterator[Item]) -> None:
         self._deliver(items)
 
     def _deliver(self, items: Iterator[Item]) -> None:
         """The boundary of the job's thread: whatever goes wrong there becomes words."""
         try:
             for item in batched(items):
-                self.post_message(self.Came(item))
+                self._came(item)
         except PointsmanError as error:
-            self.post_message(self.Came(_error(error)))
+            self._came(self._error(error))
         except Exception as error:
             what = f"unexpected: {type(error).__name__}: {error}"
-            self.post_message(self.Came(Say(label="error", text=what, style="red")))
+            self._came(Say(label="error", text=what, style="red"))
 
-    async def on_chat_app_ended(self) -> None:
+    def _came(self, item: Item) -> None:
+        self.post_message(self.Came(item))
+
+    def on_chat_app_ended(self) -> None:
         self.transcript.close()
+        self.close_questions()
         settings = self.session.settings
         if settings is not self._shown:
             self._shown = settings
@@ -225,69 +278,41 @@ class ChatApp(App[int]):
         self._job = None
         self.refresh_bindings()
         self.stage.rest()
+        inbox = self.session.talking.inbox
         if self._leaving:
             self.exit(0)
+        elif inbox:  # the turn ended before it could be told
+            self._begin(parse("\n\n".join(inbox)))
+            inbox.clear()
         elif self._queue:
             self._begin(self._queue.popleft())
+        self._count()
 
     # ------------------------------------------------------------------ what jobs yield
 
-    async def on_chat_app_came(self, message: Came) -> None:
+    def on_chat_app_came(self, message: Came) -> None:
         item = message.item
         match item:
             case Say():
                 self.talk.lines([item])
             case Output():
                 self.talk.add(Folding(item.title, item.text))
-            case Offer():
-                self._offered(item)
-            case Sheet():
-                self._sheet(item)
+            case Redraw():
+                self.talk.empty()
+                redrawn(self.talk, item.records)
+            case Offer() | Sheet() | Question() | Tested():
+                self.tests.look(item)
+                self.open_item(item)
             case _:
                 self.transcript.take(item)
-
-    # ------------------------------------------------------------------ screens
-
-    def _offered(self, offer: Offer) -> None:
-        """Open the review, but never under the fingers of somebody who is typing."""
-        if self.input.text or len(self.screen_stack) > 1:
-            self._say("review", "a patch is ready: F4 or /diff opens the review")
-            return
-        self._review(offer)
-
-    def _review(self, offer: Offer) -> None:
-        from agent.tui.review import ReviewScreen
-
-        self.push_screen(ReviewScreen(offer), self._reviewed)
-
-    def _reviewed(self, accepted: "Accepted | None") -> None:
-        if accepted is None:
-            self._say("review", "nothing was written", "F4 or /diff opens the review again")
-            return
-        counts = (accepted.accepted, accepted.total)
-        self._aside(self.session.apply(accepted.offer, accepted.changes, counts))
-
-    def _sheet(self, sheet: Sheet) -> None:
-        from agent.tui.sheet import SheetScreen
-
-        def chosen(command: str | None) -> None:
-            if command:
-                self.submit(command)
-
-        self.push_screen(SheetScreen(sheet), chosen)
-
-    def from_palette(self, command: Command) -> None:
-        """Carry out a command chosen in the palette, or let the user finish it."""
-        if command.operand and not command.operand.startswith("["):
-            self.input.put(f"/{command.name} ")
-        else:
-            self.submit(f"/{command.name}")
+                self.turns.take(item)
 
     # ------------------------------------------------------------------ keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that do nothing now are not in the footer."""
-        if action in ("side", "fold", "review") and len(self.screen_stack) > 1:
+        hidden = ("side", "fold", "review", "tests", "mode")
+        if action in hidden and len(self.screen_stack) > 1:
             return False
         if action == "interrupt":
             return self._job is not None
@@ -298,19 +323,13 @@ class ChatApp(App[int]):
         if self._job is None:
             return
         self.session.stop.set()
-        dropped = len(self._queue)
+        dropped = len(self._queue) + len(self.session.talking.inbox)
         self._queue.clear()
+        self.session.talking.inbox.clear()
         self.stage.queued = 0
         text = "stopping; the working tree stays as it was"
-        if self._job.kind == "shell":
-            text = "a command line ends by itself or at its time limit"
         note = f"{dropped} queued dropped: Up brings them back" if dropped else ""
-        self._say("stop", text, note)
-
-    def action_help(self) -> None:
-        from agent.tui.help import HelpScreen
-
-        self.push_screen(HelpScreen())
+        self.say("stop", text, note)
 
     def action_help_quit(self) -> None:
         """Ctrl+C with nothing selected."""
@@ -326,11 +345,40 @@ class ChatApp(App[int]):
     def action_fold(self) -> None:
         self.talk.fold_all()
 
-    def action_review(self) -> None:
-        if self.session.offer is not None:
-            self._review(self.session.offer)
-        else:
-            self.submit("/diff")
+    @work(thread=True, group="aside", exit_on_error=False)
+    def action_mode(self) -> None:
+        """The next mode of the conversation."""
+        from agent.tui.talking import MEANING
+
+        try:
+            mode = self.session.talking.cycle()
+        except PointsmanError as error:
+            self._came(self._error(error))
+            return
+        self._came(Say(label="mode", text=mode, note=MEANING[mode]))
+
+    def on_conversation_copied(self, message: Conversation.Copied) -> None:
+        self.copy(message.text)
+
+    def on_conversation_left(self) -> None:
+        self.input.focus()
+
+    def action_copy_last(self) -> None:
+        block = self.talk.last_answer()
+        if block is not None:
+            self.copy(block.source)
+
+    def copy(self, text: str) -> None:
+        """To the terminal's clipboard, and to this machine's where it has one."""
+        self.copy_to_clipboard(text)
+        self._copy_here(text)
+
+    @work(thread=True, group="aside", exit_on_error=False)
+    def _copy_here(self, text: str) -> None:
+        from agent.tui.clipboard import put
+
+        took = ", ".join(("the terminal", *put(text)))
+        self._came(Say(label="copied", text=f"{len(text):,} characters", note=f"to {took}"))
 
     def action_scroll_conversation(self, pages: int) -> None:
         self.talk.pages(pages)
@@ -345,13 +393,8 @@ class ChatApp(App[int]):
             return
         self._leaving = True
         self.session.stop.set()
-        self._say("quit", "leaving as soon as the run has stopped", "Ctrl+Q again: at once")
+        self.say("quit", "leaving as soon as the run has stopped", "Ctrl+Q again: at once")
 
-    def _say(self, label: str, text: str, note: str = "") -> None:
-        style = "red" if label == "error" else ""
+    def say(self, label: str, text: str, note: str = "", style: str = "") -> None:
+        style = "red" if label == "error" else style
         self.talk.lines([Say(label=label, text=text, style=style, note=note)])
-
-
-def _error(error: PointsmanError) -> Say:
-    note = f"try: {error.remedy}" if error.remedy else ""
-    return Say(label="error", text=str(error), style="red", note=note)

@@ -196,16 +196,18 @@ class Folding(Block):
         sign = ("▸" if cut else "▾") if self._rows else "·"
         title = f"  {sign} {self._title}"
         texts = [Text.assemble((title, "bold"), (f"  {self._mark}" if self._mark else "", "dim"))]
-        texts[0].truncate(max(width, 10), overflow="ellipsis")
         limit = self._shown if cut else UNFOLDED
         diff = self._title.startswith("edit")
         for row in self._rows[:limit]:
             style = _diff_style(row) if diff else ""
             for part in wrapped(Text(row[:WIDE], style), width - 4, console):
                 texts.append(Text.assemble("    ", part))
-        if total > limit:
+        if cut and not limit:
+            texts[0].append(f" · {total:,} line{'' if total == 1 else 's'}", "dim")
+        elif total > limit:
             hint = "Ctrl+O" if cut else "copying gives them all"
             texts.append(Text(f"    … {total - limit:,} more lines: {hint}", "dim"))
+        texts[0].truncate(max(width, 10), overflow="ellipsis")
         return strips(texts, console)
 
 

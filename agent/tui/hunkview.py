@@ -49,6 +49,7 @@ class HunkView(Static):
         self.path = path
         self.number = number
         self.decision: Decision = "undecided"
+        self.edited = False
         self.shape: Layout = "inline"
         self._width = 0
 
@@ -75,6 +76,8 @@ class HunkView(Static):
         text = Text()
         text.append(f"{current} {MARKS[self.decision]} ", "bold")
         text.append(f"hunk {self.number} · {where} · {self.decision}", "bold")
+        if self.edited:
+            text.append(" · edited by you", "bold")
         if not self.hunk.rows:
             sizes = [sum(map(len, side)) for side in (self.hunk.before, self.hunk.after)]
             text.append(f"\n  binary: {sizes[0]:,} bytes become {sizes[1]:,}")

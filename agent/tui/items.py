@@ -1,12 +1,17 @@
-"""What a job of the session hands to the screen, besides the events of a run."""
+"""What a job of the session hands to the screen, besides the events of a run or a turn."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agent.events import Event
-from tools.types import Patch
+from tools.types import Patch, TestRun
 
-__all__ = ["Item", "Offer", "Output", "Say", "Sheet"]
+if TYPE_CHECKING:
+    from agent.approvals import Approval, Decision
+    from agent.chat.records import Record
+
+__all__ = ["Item", "Offer", "Output", "Question", "Redraw", "Say", "Sheet", "Tested"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +34,16 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A patch to review. `verified` holds for the whole patch only."""
+    """A patch to review. `verified` holds for the whole patch only.
+
+    `origin`: a run's patch goes through the journal, a conversation's also back to its model.
+    """
 
     run_id: str
     patch: Patch
     verified: bool
     reason: str
+    origin: Literal["run", "chat"] = "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +54,33 @@ class Sheet:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
-    choose: Literal["", "diff"] = ""
+    choose: Literal["", "diff", "sessions", "undo"] = ""
     """The command that Enter gives for a row's first cell."""
 
 
-Item = Event | Say | Output | Offer | Sheet
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """The turn at work waits for the user's decision; `answer` may be called from any thread."""
+
+    approval: "Approval"
+    answer: "Callable[[Decision], None]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redraw:
+    """A conversation was opened: what was said in it is shown again."""
+
+    title: str
+    records: "tuple[Record, ...]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """The tests were run at the user's request. `ids` empty: all of them."""
+
+    __test__ = False
+    run: TestRun
+    ids: tuple[str, ...]
+
+
+Item = Event | Say | Output | Offer | Sheet | Question | Redraw | Tested

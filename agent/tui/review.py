@@ -11,9 +11,10 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from agent.sanitize import one_line, plain
+from agent.tui.hunkedit import EditScreen, chosen, edited, external, shown
 from agent.tui.hunkview import Decision, HunkView
 from agent.tui.items import Offer
-from tools.hunks import select, split
+from tools.hunks import Hunk, split
 from tools.types import FileChange
 
 __all__ = ["Accepted", "ReviewScreen"]
@@ -27,6 +28,8 @@ class Accepted:
     changes: tuple[FileChange, ...]
     accepted: int
     total: int
+    edited: int = 0
+    """Of the accepted hunks, how many the user changed."""
 
 
 class ReviewScreen(Screen[Accepted | None]):
@@ -40,6 +43,8 @@ class ReviewScreen(Screen[Accepted | None]):
         Binding("u", "decide('undecided')", "Undecide", show=False),
         Binding("j,down,n", "move(1)", "Next", key_display="↓"),
         Binding("k,up,p", "move(-1)", "Previous", show=False),
+        Binding("e", "edit", "Edit"),
+        Binding("E", "editor", "$EDITOR", show=False),
         Binding("s", "shape", "Split"),
         Binding("enter", "apply", "Apply"),
         Binding("escape,q", "leave", "Leave"),
@@ -54,6 +59,8 @@ class ReviewScreen(Screen[Accepted | None]):
         self._offer = offer
         self._files = [(change, split(change)) for change in offer.patch.changes]
         self._views: list[HunkView] = []
+        self._edits: dict[int, Hunk] = {}
+        """By number of the view: hunks as the user wrote them."""
         self._current = 0
 
     def compose(self) -> ComposeResult:
@@ -100,6 +107,49 @@ class ReviewScreen(Screen[Accepted | None]):
             view.shape = "inline" if view.shape == "side by side" else "side by side"
             view.draw()
 
+    def action_edit(self) -> None:
+        """The new side of the hunk in an editor of our own; what it cannot show, in $EDITOR."""
+        if not self._views:
+            return
+        view = self._views[self._current]
+        text = shown(view.hunk) if view.hunk.rows else None
+        if text is None:
+            self._say("this cannot be shown as it is: E opens it in $EDITOR")
+            return
+
+        def done(data: bytes | None) -> None:
+            if data is not None:
+                self._edited(view, data)
+
+        self.app.push_screen(EditScreen(view.hunk, text, view.path), done)
+
+    def action_editor(self) -> None:
+        import os
+        from subprocess import SubprocessError
+
+        from textual.app import SuspendNotSupported
+
+        if not self._views or not self._views[self._current].hunk.rows:
+            return
+        view = self._views[self._current]
+        try:
+            with self.app.suspend():
+                data = external(b"".join(view.hunk.after), view.path, os.environ)
+        except (OSError, SubprocessError, SuspendNotSupported) as error:
+            self._say(f"the editor failed, nothing was changed: {one_line(str(error), 120)}")
+            return
+        self._edited(view, data)
+
+    def _edited(self, view: HunkView, data: bytes) -> None:
+        """Take the hunk as it was written; an edit is an acceptance that can be taken back."""
+        if data == b"".join(view.hunk.after):
+            self._say("nothing was changed")
+            return
+        self._edits[view.number] = view.hunk = edited(view.hunk, data)
+        view.edited = True
+        view.decide("accepted")
+        self._select(self._next_undecided())
+
     def action_leave(self) -> None:
         self.dismiss(None)
 
@@ -130,14 +180,17 @@ class ReviewScreen(Screen[Accepted | None]):
         whole = len(accepted) == len(self._views)
         changes = []
         for change, hunks in self._files:
-            chosen = frozenset(v.hunk.index for v in accepted if v.path == change.path)
-            if chosen or (whole and not hunks):
-                changes.append(select(change, chosen))
+            mine = [v for v in accepted if v.path == change.path]
+            edits = {v.hunk.index: v.hunk for v in mine if v.number in self._edits}
+            if mine or (whole and not hunks):
+                part = [hunks[v.hunk.index] for v in mine]
+                changes.append(chosen(change, part, edits))
         return Accepted(
             offer=self._offer,
             changes=tuple(changes),
             accepted=len(accepted),
             total=len(self._views),
+            edited=sum(v.number in self._edits for v in accepted),
         )
 
     def _next_undecided(self) -> int:
@@ -157,7 +210,7 @@ class ReviewScreen(Screen[Accepted | None]):
         self._state()
 
     def _state(self) -> None:
-        counts = {d: 0 for d in ("accepted", "rejected", "undecided")}
+        counts = dict.fromkeys(("accepted", "rejected", "undecided"), 0)
         for view in self._views:
             counts[view.decision] += 1
         text = "  ".join(f"{count} {name}" for name, count in counts.items())

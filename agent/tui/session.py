@@ -7,6 +7,7 @@ Generators run in a worker thread; `stop` ends a run at once. Runs are dry: the 
 back as an Offer, and `apply` writes what the user accepted through the journal.
 """
 
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
 from agent.events import Event, RunFinished
-from agent.tui import answers
+from agent.sanitize import one_line
+from agent.tui import answers, testing
 from agent.tui.commands import Ask
+from agent.tui.finder import mentioned
 from agent.tui.items import Item, Offer, Say
+from agent.tui.talking import NOTED, Talking
 from agent.tui.words import Setup
 from agent.types import Goal
 
@@ -27,12 +31,6 @@ if TYPE_CHECKING:
     from tools.types import FileChange
 
 __all__ = ["Session"]
-
-NO_CHAT = (
-    "free conversation needs a model that can hold one; the shipped one only edits. "
-    "Add a key (ANTHROPIC_API_KEY), an endpoint (onprem.url) or a GGUF (/model PATH). "
-    "/fix, /test, /refactor, /map and /search work as they are."
-)
 
 
 class Session:
@@ -45,11 +43,21 @@ class Session:
         self.stop = threading.Event()
         self.offer: Offer | None = None
         self._flags: dict[str, object] = {}
+        self.talking = Talking(lambda: self.app, self.stop)
         self._jobs: Mapping[str, Callable[[str], Iterator[Item]]] = {
             "fix": lambda text: self._work("fix", text),
             "test": lambda text: self._work("test", text),
             "refactor": lambda text: self._work("refactor", text),
+            "plan": lambda text: self.talking.say(_something(text, "plan"), "plan"),
+            "edit": lambda text: self.talking.say(_something(text, "edit"), "accept-edits"),
+            "mode": self.talking.mode,
+            "compact": lambda _: self.talking.compact(),
+            "new": lambda _: self.talking.new(),
+            "sessions": lambda i: self.talking.switch(i) if i else self.talking.sheet(),
             "resume": self._resume,
+            "tests": lambda ids: testing.run(self.app, tuple(shlex.split(ids))),
+            "history": lambda _: answers.changes(self.app),
+            "allowed": lambda word: answers.allowed(self.app, word),
             "diff": self._review,
             "undo": lambda entry: answers.undo(self.app, entry),
             "redo": lambda entry: answers.redo(self.app, entry),
@@ -80,11 +88,35 @@ class Session:
     def answer(self, ask: Ask) -> Iterator[Item]:
         """Carry out what was typed. Raises a PointsmanError when it cannot be done."""
         if ask.kind == "shell":
-            yield from answers.shell(self.app, ask.rest)
+            yield from self._shell(ask.rest)
         elif ask.kind == "talk":
-            yield from self._talk(ask.rest)
+            yield from self.talking.say(ask.rest)
         else:
             yield from self._jobs[ask.name](ask.rest)
+
+    def close(self) -> None:
+        """Frees the conversation for other processes; nothing is lost without it."""
+        self.talking.close()
+
+    def typed_path(self) -> Path:
+        """Where what the user types about this repository is remembered."""
+        from agent.paths import state_dir
+
+        return state_dir() / "typed" / f"{self.app.repo_key}.jsonl"
+
+    def waiting(self) -> str:
+        """What an earlier session left unfinished; empty when nothing."""
+        if self.talking.interrupted():
+            return "the last conversation was interrupted in the middle of a turn"
+        newest = self.app.runs()[:1]
+        if newest and newest[0].finished is None:
+            return f"run {newest[0].run_id} was interrupted: {one_line(newest[0].task.text, 60)}"
+        return ""
+
+    def _shell(self, command: str) -> Iterator[Item]:
+        output = answers.shell(self.app, command)
+        yield output
+        self.talking.note(f"the user ran: {command}\n{output.title}\n{output.text}")
 
     # ------------------------------------------------------------------ runs
 
@@ -97,13 +129,21 @@ class Session:
             goal=goal,
             text=text,
             root=self.start,
+            files=mentioned(text, self.app.repo.files()) if "@" in text else (),
             test_command=self.settings.test_command,
             dry_run=True,
         )
         yield from self._follow(self.app.run(task))
 
-    def _resume(self, run_id: str) -> Iterator[Item]:
-        yield from self._follow(self.app.resume(answers.resumable(self.app, run_id)))
+    def _resume(self, name: str) -> Iterator[Item]:
+        """A run, or the turn of a conversation: the one named, else what was interrupted last."""
+        talk = self.talking.interrupted()
+        if talk and (name in ("", talk) or talk.endswith(name)):
+            if self.talking.current is None:
+                yield from self.talking.switch(talk)
+            yield from self.talking.go_on()
+            return
+        yield from self._follow(self.app.resume(answers.resumable(self.app, name)))
 
     def _follow(self, events: Iterator[Event]) -> Iterator[Item]:
         """A run's events, then its patch as an offer."""
@@ -114,18 +154,15 @@ class Session:
                 if outcome.diff and not outcome.applied:
                     verified = outcome.verdict == "verified"
                     yield self._offered(event.run_id, outcome.diff, verified, outcome.reason)
-
-    def _talk(self, text: str) -> Iterator[Item]:
-        """Free text goes through the loop where a model can plan; else one honest line."""
-        if not any("chat" in place.capable for place in self.app.places.places()):
-            yield Say(label="note", text=NO_CHAT)
-            return
-        yield from self._work("chat", text)
+                self.talking.note(
+                    f"a run of the user's ended: {outcome.verdict}: {outcome.reason}\n"
+                    f"its patch, not applied:\n{outcome.diff[:NOTED]}"
+                )
 
     # ------------------------------------------------------------------ patches
 
     def _review(self, run_id: str) -> Iterator[Item]:
-        if self.offer is not None and not run_id:
+        if self.offer is not None and run_id in ("", self.offer.run_id):
             yield self.offer
             return
         summary = answers.chosen(self.app, run_id)
@@ -150,12 +187,15 @@ class Session:
         return self.offer
 
     def apply(
-        self, offer: Offer, accepted: "tuple[FileChange, ...]", counts: tuple[int, int]
+        self, offer: Offer, accepted: "tuple[FileChange, ...]", counts: tuple[int, int, int]
     ) -> Iterator[Item]:
-        """Write the accepted part of a patch. `counts`: hunks accepted, hunks there were."""
+        """Write the accepted part of a patch. `counts`: hunks accepted, of how many, edited."""
         from tools.types import Patch
 
-        entry = self.app.journal.apply(self.root, Patch(changes=accepted), offer.run_id)
+        if offer.origin == "chat":
+            entry = self.talking.apply(accepted)
+        else:
+            entry = self.app.journal.apply(self.root, Patch(changes=accepted), offer.run_id)
         self.offer = None
         yield from answers.applied(entry, offer, counts)
 
@@ -194,3 +234,9 @@ class Session:
         self.loaded = self.setup.reload(flags)
         self._flags = flags
         self.__dict__.pop("app", None)
+
+
+def _something(text: str, command: str) -> str:
+    if not text:
+        raise ConfigError("say what about", remedy=f"/{command} what to do")
+    return text

@@ -5,6 +5,7 @@ from textual.widgets import Static
 
 from agent import events as ev
 from agent.sanitize import bounded, one_line, plain
+from agent.tui.items import Tested
 
 __all__ = ["TestPane"]
 
@@ -38,9 +39,23 @@ class TestPane(Static):
                 return
         self._draw()
 
+    def look(self, item: object) -> None:
+        """A run of the tests that the user asked for."""
+        if isinstance(item, Tested):
+            run = item.run
+            self.take(
+                ev.TestsFinished(
+                    purpose="step",
+                    status=run.status,
+                    passed=len(run.passing),
+                    failed=run.failing,
+                    duration_s=run.duration_s,
+                )
+            )
+
     def _draw(self) -> None:
         text = Text()
-        for purpose, name in (("baseline", "before"), ("verify", "after")):
+        for purpose, name in (("baseline", "before"), ("verify", "after"), ("step", "now")):
             run = self._runs.get(purpose)
             if run is not None:
                 good = run.status == "passed"
@@ -59,6 +74,7 @@ class TestPane(Static):
         self.update(text)
 
     def _draw_red(self, text: Text, run: ev.TestsFinished) -> None:
+        text.append("F3 shows them\n", "dim")
         for number, test in enumerate(run.failed[:RED]):
             text.append("\n" if number else "")
             text.append("✘ ", "red")

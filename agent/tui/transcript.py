@@ -8,7 +8,7 @@ from agent.sanitize import one_line
 from agent.tui.blocks import Answer, Verdict
 from agent.tui.conversation import Conversation
 from agent.tui.words import Words
-from agent.types import StepKind
+from agent.types import Route, StepKind
 
 __all__ = ["Pane", "Transcript"]
 
@@ -29,6 +29,8 @@ class Transcript:
         self._answer: Answer | None = None
         self._kinds: dict[str, StepKind] = {}
         self._route = ""
+        self._turning = False
+        self._last: Route | None = None
         self._tally = words.tally()
 
     def take(self, event: ev.Event) -> None:
@@ -48,9 +50,28 @@ class Transcript:
             case _:
                 pass
         self._tally.add(event)
-        self._talk.lines(self._words.lines(event))
+        if not self._plain_talk(event):
+            self._talk.lines(self._words.lines(event))
         if isinstance(event, ev.RunFinished):
             self._finished(event)
+
+    def _plain_talk(self, event: ev.Event) -> bool:
+        """What would stand between the lines of a conversation: the meter and its tools say it."""
+        match event:
+            case ev.TurnStarted():
+                self._turning, self._last = True, None
+            case ev.RunStarted():
+                self._turning = False
+            case ev.Routed() if self._turning:
+                same, self._last = event.route == self._last, event.route
+                return same
+            case ev.RequestFinished() if self._turning:
+                return not event.error
+            case ev.EditRefused():
+                return self._turning
+            case _:
+                pass
+        return False
 
     def close(self) -> None:
         """The answer that streams, if any, is complete."""

@@ -1,0 +1,133 @@
+"""What opens above the conversation: reviews, approvals, tables, tests; and what they give back."""
+
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App
+
+from agent.tui.commands import Command
+from agent.tui.items import Offer, Question, Say, Sheet, Tested
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.approvals import Decision
+    from agent.tui.items import Item
+    from agent.tui.prompt import Input
+    from agent.tui.review import Accepted
+    from agent.tui.session import Session
+
+__all__ = ["Screens"]
+
+
+class Screens(App[int]):
+    """The part of the application that shows other screens."""
+
+    session: "Session"
+    last_tests: Tested | None = None
+
+    @property
+    def input(self) -> "Input":
+        raise NotImplementedError
+
+    def submit(self, text: str) -> None:
+        raise NotImplementedError
+
+    def aside(self, items: "Iterator[Item]") -> None:
+        raise NotImplementedError
+
+    def say(self, label: str, text: str, note: str = "", style: str = "") -> None:
+        raise NotImplementedError
+
+    def open_item(self, item: Offer | Sheet | Question | Tested) -> None:
+        match item:
+            case Offer():
+                self._offered(item)
+            case Sheet():
+                self._sheet(item)
+            case Question():
+                self._ask(item)
+            case Tested():
+                self.last_tests = item
+
+    # ------------------------------------------------------------------ reviews
+
+    def _offered(self, offer: Offer) -> None:
+        """Open the review, but never under the fingers of somebody who is typing."""
+        self.session.offer = offer
+        if self.input.text or len(self.screen_stack) > 1:
+            self.say("review", "a patch is ready: F4 or /diff opens the review")
+            return
+        self.review(offer)
+
+    def review(self, offer: Offer) -> None:
+        from agent.tui.review import ReviewScreen
+
+        self.push_screen(ReviewScreen(offer), self._reviewed)
+
+    def _reviewed(self, accepted: "Accepted | None") -> None:
+        if accepted is None:
+            self.say("review", "nothing was written", "F4 or /diff opens the review again")
+            return
+        counts = (accepted.accepted, accepted.total, accepted.edited)
+        self.aside(self.session.apply(accepted.offer, accepted.changes, counts))
+
+    # ------------------------------------------------------------------ approvals
+
+    def _ask(self, question: Question) -> None:
+        """The turn waits, so this opens whatever is on the screen; early keys are not heard."""
+        from agent.tui.approval import ApprovalScreen
+
+        def decided(decision: "Decision | None") -> None:
+            if decision is not None:
+                question.answer(decision)
+
+        self.push_screen(ApprovalScreen(question.approval), decided)
+
+    def close_questions(self) -> None:
+        """The turn is over: nobody waits for an answer any more."""
+        from textual.screen import ModalScreen
+
+        while isinstance(self.screen, ModalScreen) and self.screen.has_class("question"):
+            self.pop_screen()
+
+    # ------------------------------------------------------------------ tables, tests
+
+    def _sheet(self, sheet: Sheet) -> None:
+        from agent.tui.sheet import SheetScreen
+
+        self.push_screen(SheetScreen(sheet), self._chosen)
+
+    def _chosen(self, command: str | None) -> None:
+        if command:
+            self.submit(command)
+
+    def action_tests(self) -> None:
+        if self.last_tests is None:
+            self.submit("/tests")
+            return
+        from agent.tui.testscreen import TestScreen
+
+        self.push_screen(TestScreen(self.last_tests.run), self._chosen)
+
+    def action_review(self) -> None:
+        if self.session.offer is not None:
+            self.review(self.session.offer)
+        else:
+            self.submit("/diff")
+
+    def action_help(self) -> None:
+        from agent.tui.help import HelpScreen
+
+        self.push_screen(HelpScreen())
+
+    def from_palette(self, command: Command) -> None:
+        """Carry out a command chosen in the palette, or let the user finish it."""
+        if command.operand and not command.operand.startswith("["):
+            self.input.put(f"/{command.name} ")
+        else:
+            self.submit(f"/{command.name}")
+
+    def _error(self, error: Exception) -> Say:
+        remedy: Any = getattr(error, "remedy", None)
+        note = f"try: {remedy}" if remedy else ""
+        return Say(label="error", text=str(error), style="red", note=note)
