@@ -85,12 +85,14 @@ def _send(
         raise
     except RequestRejected as error:
         if not request.tools or route.location in (None, "frontier"):
-            return (yield from _left_out(work, route, error))
+            yield from _left_out(work, route, error)
+            return None
         work.toolless.add(route.location)
         yield Notice(message=f"{route.provider} takes no tools ({error}); it is asked without")
         return None
     except (ProviderError, EngineError) as error:
-        return (yield from _left_out(work, route, error))
+        yield from _left_out(work, route, error)
+        return None
     finally:
         work.model_s += work.deps.clock() - started
     return Answer(completion=completion, route=route, request=request)

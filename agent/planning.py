@@ -16,7 +16,7 @@ from agent.chat.tools.base import Desk, View
 from agent.chat.tools.look import without_hidden
 from agent.events import EditRefused, Event, Phase, PlanReady, ToolFinished, ToolStarted
 from agent.planner import localiser_plan, parse_plan
-from agent.types import Location, Message, Plan, Request, Route, ToolCall
+from agent.types import Location, Message, Plan, Request, Route, ToolCall, ToolChoice
 from agent.work import Ask, Work
 from tools.errors import UnparseableEdit
 
@@ -97,7 +97,7 @@ def _for_route(
     if not takes or route.location in work.toolless:
         return request
     if route.location == "frontier":
-        choice = "auto" if may_look else "none"
+        choice: ToolChoice = "auto" if may_look else "none"
         return replace(request, tools=specs(READ_ONLY), tool_choice=choice)
     return replace(request, tools=specs(READ_ONLY), json_schema=None) if may_look else request
 

@@ -8,7 +8,7 @@ from agent.approvals import Approval, Decision, harmless, memorable
 from agent.chat import records as rec
 from agent.chat.conversation import Conversation
 from agent.chat.deps import ChatDeps
-from agent.chat.fence import fenced
+from agent.chat.fence import bounded, fenced, visible
 from agent.chat.scratch import Scratch
 from agent.chat.settling import pending, reader
 from agent.chat.tools import Desk, Result, Tool, ToolError, arguments_of, by_name, for_mode
