@@ -94,17 +94,16 @@ class Trial:
             shape: _balanced(bugs(self._clean, shape), choice) for shape in dict.fromkeys(SHAPES)
         }
         seen: Counter[str] = Counter()
-        made: Counter[bool] = Counter()
-        """Within reach, and beyond: in both every second has hidden tests."""
+        made: list[Recipe] = []
         turn = 0
-        while made.total() < count and any(left.values()) and turn < tries:
+        while len(made) < count and any(left.values()) and turn < tries:
             shape = SHAPES[turn % len(SHAPES)]
-            near = shape == "reach"
-            name = f"s{seed}-{made.total() + 1:02}"
-            recipe = self._next(left[shape], seen, name, made[near] % 2 == 0)
+            like = [r.tests_visible for r in made if (r.stratum == "reach") == (shape == "reach")]
+            hide = like.count(True) >= like.count(False)
+            recipe = self._next(left[shape], seen, f"s{seed}-{len(made) + 1:02}", hide)
             turn += 1
             if recipe is not None:
-                made[near] += 1
+                made.append(recipe)
                 yield recipe
 
     def _next(self, rest: list[Bug], seen: Counter[str], name: str, hide: bool) -> Recipe | None:
@@ -147,11 +146,10 @@ class Trial:
             shown = list(witnesses(instance, self._clean, self._tree, red[:8], self._sandbox))
         finally:
             self._restore(recipe.edits)
-        texts = [statement(witness) for witness in shown[:3]]
-        if not hide:
-            texts.append(self._report(red))
-        for text in texts:
-            full = replace(recipe, problem_statement=text, tests_visible=not hide)
+        told = [(statement(witness), not hide) for witness in shown[:3]]
+        # without a call that shows it, an issue has to point to its test
+        for text, visible in (*told, (self._report(red), True)):
+            full = replace(recipe, problem_statement=text, tests_visible=visible)
             try:
                 prove(full, self._sandbox)
             except Rejected as error:

@@ -30,7 +30,7 @@ def test_the_development_set_is_as_it_is_described():
     recipes = load_recipes()
     packages = Counter(r.package.name for r in recipes)
     strata = Counter(r.stratum for r in recipes)
-    assert len(recipes) >= 70
+    assert len(recipes) >= 100
     assert len(packages) >= 8
     assert not RESERVED & set(packages)
     assert strata["mined"] >= 20

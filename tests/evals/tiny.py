@@ -95,17 +95,7 @@ def instance(root: Path, *, tests_visible: bool = True) -> Instance:
 
 def recipe(*, old: str = OLD, new: str = NEW, visible: bool = True) -> Recipe:
     """Its source distribution is put into the cache, as if it had been fetched."""
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w:gz") as tar:
-        for name, text in (("till.py", GOOD), ("test_till.py", TESTS)):
-            info = tarfile.TarInfo(f"till-1.0/{name}")
-            info.size = len(text)
-            tar.addfile(info, io.BytesIO(text.encode()))
-    digest = hashlib.sha256(data.getvalue()).hexdigest()
-    folder = cache_dir() / "evals" / "sdists" / digest
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "till-1.0.tar.gz").write_bytes(data.getvalue())
-    package = Package(name="till", version="1.0", sha256=digest, test_cmd="python -m pytest")
+    package = packed("till", "1.0", {"till.py": GOOD, "test_till.py": TESTS})
     return Recipe(
         id="discount",
         package=package,
@@ -114,3 +104,129 @@ def recipe(*, old: str = OLD, new: str = NEW, visible: bool = True) -> Recipe:
         tests_visible=visible,
         problem_statement=ISSUE,
     )
+
+
+SHOP = '''\
+"""Prices of carts."""
+
+
+def price(counts, each, floor=0, rate=2):
+    """Count by count; at least `floor`."""
+    if rate <= 0:
+        raise ValueError("rate")
+    total = 0
+    for count in counts:
+        if count < 0:
+            continue
+        total += count * each
+    total = total * rate + floor
+    if total > 100:
+        return 100
+    return total
+
+
+def first(names, default, other):
+    """The first name, or the default; `other` where that is empty."""
+    if not names:
+        return default or other
+    return names[0]
+'''
+TAX = '''\
+"""Taxes."""
+
+
+def tax(amount, rate, limit=50):
+    """In whole units; nothing below the limit."""
+    if amount < limit:
+        return 0
+    amount -= limit
+    if rate == "low":
+        return amount // 10 + 1
+    elif rate == "high":
+        return amount // 5 + 2
+    return amount // 7
+'''
+SHOP_TESTS = """\
+import pytest
+
+from shop.cart import first, price
+from shop.tax import tax
+
+
+def test_price():
+    assert price([1, 2], 3) == 18
+    assert price([1], 3, 5) == 11
+
+
+def test_negative_counts_are_left_out():
+    assert price([1, -2], 3) == 6
+
+
+def test_price_has_a_top():
+    assert price([99], 99) == 100
+
+
+def test_rate():
+    with pytest.raises(ValueError):
+        price([1], 1, 0, 0)
+
+
+def test_first():
+    assert first(["a", "b"], "c", "d") == "a"
+
+
+def test_first_of_none():
+    assert first([], "c", "d") == "c"
+    assert first([], "", "d") == "d"
+
+
+def test_no_tax():
+    assert tax(49, "low") == 0
+
+
+def test_limit():
+    assert tax(50, "low") == 1
+
+
+def test_low():
+    assert tax(90, "low") == 5
+
+
+def test_high():
+    assert tax(90, "high") == 10
+
+
+def test_other():
+    assert tax(120, "none") == 10
+
+
+def test_name():
+    assert price.__name__ == "price"
+
+
+def test_nothing():
+    assert price([], 1) == 0
+
+
+def test_words():
+    assert first(["x"], "y", "z") == "x"
+
+
+def test_more():
+    assert tax(64, "other") == 2
+"""
+
+
+def packed(name: str, version: str, files: dict[str, str]) -> Package:
+    """A source distribution in the cache, as if it had been fetched."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
+        for path, text in files.items():
+            info = tarfile.TarInfo(f"{name}-{version}/{path}")
+            info.size = len(text.encode())
+            tar.addfile(info, io.BytesIO(text.encode()))
+    digest = hashlib.sha256(data.getvalue()).hexdigest()
+    folder = cache_dir() / "evals" / "sdists" / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}-{version}.tar.gz").write_bytes(data.getvalue())
+    return Package(name=name, version=version, sha256=digest, test_cmd="python -m pytest")
