@@ -18,7 +18,7 @@ from agent.errors import ConfigError
 from agent.sanitize import clean, one_line, plain
 
 if TYPE_CHECKING:
-    from tools.index import Index, IndexStats
+    from tools.index import Index, IndexStats, PastCommit
     from tools.types import Hit, Symbol
 
 __all__ = ["configure", "run"]
@@ -37,8 +37,13 @@ def configure(parser: Parser, name: str) -> None:
         for action, text, operand in (
             ("build", "bring the index up to date and say what it holds (the default)", ""),
             ("search", "definitions that match a question", "query"),
+            ("locate", "definitions likely to be at fault for an issue, with the reasons", "query"),
             ("find", "definitions of a name", "query"),
             ("refs", "lines that use a name", "query"),
+            ("callers", "definitions that call a name", "query"),
+            ("callees", "definitions that a name's body calls", "query"),
+            ("grep", "lines that match a regular expression", "query"),
+            ("commits", "past commits with titles like a question, and what they changed", "query"),
             ("symbols", "definitions of a file", "query"),
         ):
             sub = add_action(actions, action, text)
@@ -63,11 +68,43 @@ def run(args: argparse.Namespace) -> int:
     query = " ".join(args.query).strip()
     if not query:
         raise ConfigError("the query is empty", remedy=f"agent index {action} WORDS")
-    if action in ("search", "refs"):
-        hits = index.search(query, args.number) if action == "search" else index.references(query)
-        return _hits(args, hits[: args.number])
-    found = index.find(query) if action == "find" else index.symbols(query)
-    return _symbols(args, found)
+    return _answer(args, index, action, query)
+
+
+def _answer(args: argparse.Namespace, index: "Index", action: str, query: str) -> int:
+    most: int = args.number
+    if action in ("find", "callees", "symbols"):
+        found = index.symbols(query) if action == "symbols" else index.find(query)
+        if action == "callees":
+            found = tuple(c for symbol in found for c in index.callees(symbol))
+        return _symbols(args, found[:most] if action == "callees" else found)
+    if action == "commits":
+        return _commits(args, index.similar_commits(query, most))
+    if action == "grep":
+        try:
+            return _hits(args, index.grep(query, limit=most))
+        except ValueError as error:
+            raise ConfigError(str(error), remedy="agent index grep 'def \\w+_total'") from error
+    if action == "callers":
+        return _hits(args, tuple(h for s in index.find(query) for h in index.callers(s))[:most])
+    if action == "refs":
+        return _hits(args, index.references(query)[:most])
+    ask = index.localize if action == "locate" else index.search
+    return _hits(args, ask(query, most))
+
+
+def _commits(args: argparse.Namespace, commits: "tuple[PastCommit, ...]") -> int:
+    if args.json:
+        for commit in commits:
+            emit(_plain(commit))
+        return 0 if commits else 1
+    console = out_console(args)
+    for commit in commits:
+        row = plain(commit.commit[:10], "bold")
+        row.append_text(plain("  " + one_line(commit.title, 90)))
+        row.append_text(plain("  " + one_line(", ".join(commit.paths), 120), "dim"))
+        console.print(row, soft_wrap=True)
+    return _none(bool(commits))
 
 
 def _update(args: argparse.Namespace, index: "Index") -> "IndexStats":
@@ -86,7 +123,7 @@ def _glance(args: argparse.Namespace, index: "Index") -> None:
     """While a first index is built on a terminal: what a first look says, on standard error."""
     console = err_console(args)
     text = " ".join(getattr(args, "query", ()) or ()).strip()
-    asked = args.command == "map" or args.action == "search"
+    asked = args.command == "map" or args.action in ("search", "locate")
     if args.quiet or not console.is_terminal or not asked or not text or index.stored():
         return
     for hit in index.glance(text, 5):

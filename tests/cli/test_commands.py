@@ -148,6 +148,17 @@ def test_index_and_map(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "cart.py:1" in capsys.readouterr().out
     assert main(["index", "symbols", "cart.py"]) == 0
     assert "def allowed(total, limit)" in capsys.readouterr().out
+    for action, query, said in (
+        ("locate", "allowed at the limit", "its name matches"),
+        ("refs", "allowed", "test_cart.py:"),
+        ("callers", "allowed", "test_cart.py:"),
+        ("callees", "test_below", "def allowed"),
+        ("grep", r"def\s+allow", "cart.py:1"),
+    ):
+        assert main(["index", action, query]) == 0, action
+        assert said in capsys.readouterr().out, action
+    assert main(["index", "grep", "("]) == 2
+    assert "regular expression" in capsys.readouterr().err
     assert main(["index", "find", "no_such_name"]) == 1
     assert "nothing found" in capsys.readouterr().err
     assert main(["map", "--tokens", "60"]) == 0
