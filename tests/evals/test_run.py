@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,10 @@ from agent.cli.main import main
 from agent.errors import ConfigError
 from evals.arms import ARMS, Arm, arm, flags_of
 from evals.executors.process import ProcessExecutor
+from evals.render import as_json
 from evals.result import RESULT, Unit, load_results
 from evals.runner import Plan, run, units_of
+from evals.showing import summarised
 from tests.evals import tiny
 
 ZERO = arm("zero")
@@ -80,38 +83,87 @@ run(plan, Path(sys.argv[2]), ProcessExecutor(workers=1))
 """
 
 
-def test_a_run_killed_in_the_middle_gives_the_same_results(tmp_path):
+def told_without_times(directory: Path) -> object:
+    """The report of a run directory, but for what a clock or a scale has measured."""
+    found = json.loads(as_json(summarised(directory)))
+    for row in found["arms"]:
+        for name in [n for n in row if n.startswith(("wall", "memory", "overhead"))]:
+            del row[name]
+    for row in found["results"]:
+        for name in [n for n in row if n.endswith("_s") or n == "memory_mb"]:
+            del row[name]
+    return found
+
+
+def test_a_run_killed_in_the_middle_gives_the_same_report(tmp_path):
+    """kill -9 after the first result; what is taken up again reports what a whole run does."""
     first = tiny.instance(tmp_path / "source")
-    many = [replace(first, instance_id=f"till-{n}") for n in range(3)]
+    many = [replace(first, instance_id=f"till-{n}") for n in range(2)]
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps([asdict(i) for i in many]))
     out = tmp_path / "run"
     driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(rows), str(out)], start_new_session=True
     )
-    done = out / "units" / "till-0.none.0" / RESULT
-    second = out / "units" / "till-1.none.0" / "unit.json"
     deadline = time.monotonic() + 40
-    while not (done.exists() and second.exists()):
+    while not list(out.glob(f"units/*/{RESULT}")) or len(list(out.glob("units/*/unit.json"))) < 2:
         assert time.monotonic() < deadline
         assert driver.poll() is None
         time.sleep(0.02)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     finished = {p.parent.name: p.stat().st_mtime_ns for p in out.glob(f"units/*/{RESULT}")}
-    assert 1 <= len(finished) < 3
+    assert len(finished) == 1
     time.sleep(2.5)  # the unit that was running notices within a second that nobody waits for it
     plan = Plan(instances=tuple(many), arms=(NONE,), max_wall_s=60)
     told: list[str] = []
-    results = run(
-        plan, out, ProcessExecutor(workers=2), lambda r, done, total: told.append(r.instance_id)
-    )
-    assert [r.instance_id for r in results] == [i.instance_id for i in many]
-    assert {r.status for r in results} == {"unresolved"}, results
-    assert "till-0" not in told
+    results = run(plan, out, ProcessExecutor(workers=2), lambda r, done, total: told.append(r.key))
+    assert sorted(r.instance_id for r in results) == [i.instance_id for i in many]
+    assert not set(told) & set(finished)
     kept = {p.parent.name: p.stat().st_mtime_ns for p in out.glob(f"units/*/{RESULT}")}
     assert all(kept[name] == stamp for name, stamp in finished.items())
-    assert len(kept) == 3
+    run(plan, tmp_path / "whole", ProcessExecutor(workers=2))
+    assert told_without_times(out) == told_without_times(tmp_path / "whole")
+
+
+def test_what_was_run_can_be_exported_and_replayed(tmp_path, capsys):
+    """Official layout, files of mini-swe-agent, and a replay that asks no model."""
+    one = tiny.instance(tmp_path / "source")
+    plan = Plan(instances=(one,), arms=(arm("mini"),), max_wall_s=60)
+    (found,) = run(plan, tmp_path / "run", ProcessExecutor())
+    assert found.status == "unresolved", found
+    assert main(["eval", "export", str(tmp_path / "run"), "--out", str(tmp_path / "a")]) == 0
+    rows = [json.loads(x) for x in (tmp_path / "a" / "dataset.jsonl").read_text().splitlines()]
+    assert json.loads(rows[0]["FAIL_TO_PASS"]) == list(tiny.RED)
+    words = ["eval", "export", str(tmp_path / "run"), "--format", "mini-swe-agent"]
+    assert main([*words, "--out", str(tmp_path / "b")]) == 0
+    (file,) = (tmp_path / "b").rglob("*.traj.json")
+    assert file.parent.name == one.instance_id
+    answers = [m for m in json.loads(file.read_text())["messages"] if m["role"] == "assistant"]
+    assert len(answers) == len(found.rows) > 0
+    capsys.readouterr()
+    monkey = {n: os.environ[n] for n in ("XDG_STATE_HOME", "XDG_CONFIG_HOME")}
+    try:
+        code = main(["eval", "replay", str(tmp_path / "run"), found.key])
+    finally:
+        os.environ.update(monkey)
+    assert code == found.exit_code == 1
+    assert "localise" in capsys.readouterr().out
+    assert main(["eval", "replay", str(tmp_path / "run"), "till.mini.7"]) == 2
+
+
+def test_predictions_of_others_are_graded_and_gold_is_resolved(tmp_path, capsys):
+    one = tiny.instance(tmp_path / "source")
+    (tmp_path / "rows.json").write_text(json.dumps([asdict(one)]))
+    words = ["eval", "grade", "--dataset", str(tmp_path / "rows.json"), "--predictions"]
+    assert main([*words, "gold", "--out", str(tmp_path / "gold")]) == 0
+    assert "gold: 1 of 1 resolved" in capsys.readouterr().out
+    wrong = {"instance_id": one.instance_id, "model_name_or_path": "x/y", "model_patch": "no"}
+    (tmp_path / "p.jsonl").write_text(json.dumps(wrong) + "\n")
+    assert main([*words, str(tmp_path / "p.jsonl"), "--out", str(tmp_path / "p")]) == 0
+    assert "x__y: 0 of 1 resolved" in capsys.readouterr().out
+    (tmp_path / "q.jsonl").write_text("{}\n")
+    assert main([*words, str(tmp_path / "q.jsonl")]) == 2
 
 
 NONE = Arm(name="none", about="", flags=(("local_model", "none"), ("zero_token", False)))
