@@ -18,6 +18,11 @@ UNTRIED = 0.02
 """Share of the probability that may be left on candidates which nobody tried. By `python -m
 training.ranker`, of packages it was not trained on; see the table in agent/ranker/README.md."""
 
+LEAST = 400
+"""Candidates, by their order, among which all near ones are tried however short the search is."""
+AS_LIKELY = 0.25
+"""No candidate that is so much as this part as likely as the found one is left untried."""
+
 
 def group(
     candidates: Sequence[Candidate], read: Callable[[str], bytes | None]
@@ -66,15 +71,18 @@ def missing(
 
     Everything near the first found one; or, where probabilities are known, the smaller of two sets:
     what is near among the `most` that are first in order, or what is no dearer on its line and as
-    many of the likeliest as leave `UNTRIED` of the probability.
+    many of the likeliest as leave `UNTRIED` of the probability. A small `most` makes a search
+    short, not a proof easier: at least `LEAST` are looked at.
     """
     if not found:
         return frozenset(order) - frozenset(tried)
     one, line = found[0], (found[0].path, found[0].line)
-    first = order[:most] if weights else order
-    around = frozenset(c for c in near(first, one) if c not in tried)
+    first = order[: max(most, LEAST)] if weights else order
+    around = {c for c in near(first, one) if c not in tried}
     if not weights:
-        return around
+        return frozenset(around)
+    floor = AS_LIKELY * weights.get(one, 0.0)
+    around |= {c for c in order if c not in tried and weights.get(c, 0.0) >= max(floor, 1e-12)}
     left = sorted((c for c in order if c not in tried), key=lambda c: -weights.get(c, 0.0))
     mass = sum(weights.get(c, 0.0) for c in left)
     bound = UNTRIED / (1 - UNTRIED) * sum(weights.get(c, 0.0) for c in found)
@@ -84,4 +92,4 @@ def missing(
             break
         likely.add(candidate)
         mass -= weights.get(candidate, 0.0)
-    return frozenset(likely) if len(likely) < len(around) else around
+    return frozenset(likely if len(likely) < len(around) else around)
