@@ -68,7 +68,12 @@ def _part(part: Part) -> list[str]:
 
 def table_html(table: Table, *, links: frozenset[str] = frozenset()) -> str:
     """Numbers to the right; a first cell that is an instance with a page becomes a link."""
-    head = "".join(f"<th>{escape(h)}</th>" for h in table.head)
+    columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.head)
+    sides = (bool(c) and all(map(NUMBER.match, c)) for c in columns)
+    head = "".join(
+        f"<th{' class=num' if right else ''}>{escape(h)}</th>"
+        for h, right in zip(table.head, sides, strict=True)
+    )
     rows = []
     for row in table.rows:
         first, *rest = row

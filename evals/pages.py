@@ -104,8 +104,8 @@ def _figures(result: Result) -> Table:
         *("test runs", "memory", "change"),
     )
     row = (
-        f"{result.fail_to_pass} of {result.fail_to_pass_total}",
-        f"{result.pass_to_pass} of {result.pass_to_pass_total}",
+        _of(result, result.fail_to_pass, result.fail_to_pass_total),
+        _of(result, result.pass_to_pass, result.pass_to_pass_total),
         dollars(result.usd_micro),
         f"{result.wall_s:.1f} s",
         f"{result.model_s:.1f} s",
@@ -115,6 +115,10 @@ def _figures(result: Result) -> Table:
         f"{result.files_changed} files, +{result.lines_added} −{result.lines_removed}",
     )
     return Table(head=head, rows=(row,))
+
+
+def _of(result: Result, done: int, total: int) -> str:
+    return f"{done} of {total}" if result.patch else "no patch to grade"
 
 
 def _ledger(result: Result) -> Table:
@@ -145,7 +149,7 @@ def _diff(text: str) -> str:
     kinds = {"+": "add", "-": "del", "@": "hunk"}
     lines = []
     for line in text[:PATCH_CHARS].rstrip("\n").split("\n"):
-        kind = kinds.get(line[:1], "")
+        kind = "" if line.startswith(("+++ ", "--- ")) else kinds.get(line[:1], "")
         shown = escape(line)
         lines.append(f'<span class="{kind}">{shown}</span>' if kind else shown)
     return f"<pre>{chr(10).join(lines)}</pre>"
