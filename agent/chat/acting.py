@@ -133,7 +133,8 @@ class Acting:
         parts = []
         if result.text:
             about = hide(result.about) or call.name
-            parts.append(fenced(hide(result.text), key=self._talk.fence, name=call.id, about=about))
+            text = bounded(hide(result.text), self.output)
+            parts.append(fenced(text, key=self._talk.fence, name=call.id, about=about))
         if result.note:
             parts.append(hide(result.note))
         returned = rec.Returned(

@@ -19,7 +19,7 @@ def fenced(text: str, *, key: str, name: str, about: str) -> str:
     """`text` between marks made from the conversation's key and the call's name."""
     digest = hmac.new(key.encode(), name.encode("utf-8", "surrogatepass"), hashlib.sha256)
     mark = f"data-{digest.hexdigest()[:10]}"
-    head = " ".join(about.replace(">", "›").split())
+    head = " ".join(clean(about).replace(">", "›").split())  # a file's name may be hostile too
     body = text if text.endswith("\n") or not text else f"{text}\n"
     return f"<{mark} {head}>\n{body}</{mark}>"
 

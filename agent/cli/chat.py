@@ -24,6 +24,10 @@ __all__ = ["configure", "run", "setup_for"]
 
 def configure(parser: Parser, name: str) -> None:
     talk.add_options(parser)
+    parser.add_argument(
+        "--resume", metavar="ID", nargs="?", const="", dest="conversation",
+        help="go on with a conversation: the last one, or one of /sessions",
+    )  # fmt: skip
     add_run_options(parser)
 
 

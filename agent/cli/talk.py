@@ -37,9 +37,6 @@ def add_options(parser: Parser) -> None:
     talk.add_argument("--show", metavar="ID", help="print a conversation's pending changes")
     add_json(parser)
     parser.add_argument(
-        "--resume", metavar="ID", help="go on with a conversation; its end is enough, or: last"
-    )
-    parser.add_argument(
         "--mode", choices=("ask", "accept-edits", "plan", "auto"),
         help="what needs an approval (scripts: plan, accept-edits or auto)",
     )  # fmt: skip
@@ -64,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
         args.issue = None
         text, shortened = read_issue(args)
         tell(args, loaded, shortened)
-        ident = find(app, args.resume) if args.resume else None
+        wanted_one = getattr(args, "conversation", None)
+        ident = None if wanted_one is None else find(app, wanted_one or "last")
         with app.talks.conversation(ident) as talk:
             return _ask(args, app, talk, text)
 

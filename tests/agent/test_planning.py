@@ -1,7 +1,6 @@
 """The planner looks around before it answers, where it can; elsewhere one request does."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ ACT = ("l3", "run", json.dumps({"argv": ["rm", "-rf", "."], "timeout_s": 0, "kee
 @pytest.mark.parametrize("kind", ["frontier", "onprem"])
 def test_it_looks_around_with_tools_that_only_look(tmp_path: Path, kind: str) -> None:
     root = shop(tmp_path / "shop")
+    (root / "hidden.py").write_text("def clamp_of_canary_7f3a(value):\n    return value\n")
     say = dialects.anthropic if kind == "frontier" else dialects.openai
     script = [say("I look.", tools=[LOOK, ACT]), say(tools=[READ]), say(PLAN), say(RIGHT)]
     with serve(script) as server:
@@ -28,8 +28,15 @@ def test_it_looks_around_with_tools_that_only_look(tmp_path: Path, kind: str) ->
             if kind == "frontier"
             else {"onprem_url": server.url, "onprem_model": "coder"}
         )
-        one = app(root, **flags)
+        one = app(root, **flags, privacy_local_only=["hidden.py"])
         seen = fix(one)
+        if kind == "onprem":
+            one.journal.undo(root)
+            task = Task(goal="fix", text="clamp(12, 1, 9) gives 1", root=root)
+            again = list(app(root).run(task, replay=one.runs()[0].path))
+            assert outcome(again).verdict == "verified"
+            assert not of(again, events.RequestStarted)
+    assert "canary_7f3a" not in json.dumps([r.body for r in server.received])
     assert outcome(seen).verdict == "verified", outcome(seen)
     assert (root / "shop.py").read_text() == FIXED
     looked = of(seen, events.ToolFinished)
@@ -70,28 +77,3 @@ def test_a_server_that_takes_no_tools_is_asked_without(tmp_path: Path) -> None:
     assert outcome(seen).verdict == "verified"
     assert "tools" not in server.received[1].body
     assert any("takes no tools" in n.message for n in of(seen, events.Notice))
-
-
-def test_a_plan_that_was_looked_for_replays(tmp_path: Path) -> None:
-    root = shop(tmp_path / "shop")
-    script = [dialects.openai(t) for t in (PLAN, RIGHT)]
-    with serve([dialects.openai(tools=[LOOK]), *script]) as server:
-        one = app(root, onprem_url=server.url, onprem_model="coder")
-        fix(one)
-        run = one.runs()[0]
-        one.journal.undo(root)
-        task = Task(goal="fix", text="clamp(12, 1, 9) gives 1", root=root)
-        again = list(app(root).run(task, replay=run.path))
-    assert outcome(again).verdict == "verified"
-    assert len(server.received) == 3
-    assert not of(again, events.RequestStarted)
-
-
-def test_the_map_leaves_out_what_may_not_be_sent(tmp_path: Path) -> None:
-    root = shop(tmp_path / "shop")
-    (root / "hidden.py").write_text("def clamp_of_canary_7f3a(value):\n    return value\n")
-    with serve([dialects.anthropic(PLAN), dialects.anthropic(RIGHT)]) as server:
-        keys = {"anthropic_api_key": "sk-ant-test", "anthropic_base_url": server.url}
-        fix(app(root, **keys, privacy_local_only=["hidden.py"]))
-    assert "canary_7f3a" not in json.dumps([r.body for r in server.received])
-    assert os.environ.get("HOME")

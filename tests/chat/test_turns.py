@@ -321,6 +321,29 @@ def test_text_in_files_cannot_close_its_marks_or_hide(tmp_path):
     assert fence not in json.dumps([r.body for r in server.received])
 
 
+def test_results_are_bounded_by_the_window(tmp_path):
+    root = shop(tmp_path / "shop")
+    (root / "big.txt").write_text("".join(f"line {i} of a big file\n" for i in range(5_000)))
+    (root / "wide.txt").write_text("x" * 3_000_000)
+    loud = ["python3", "-c", "print('y' * 2_000_000)"]
+    calls = [
+        call("read", "c1", path="big.txt", first_line=0, last_line=0),
+        call("read", "c2", path="wide.txt", first_line=0, last_line=0),
+        call("run", "c3", argv=loud, timeout_s=0, keep="nothing"),
+        call("search", "c4", query="line \\d+", how="regex"),
+    ]
+    with serve([dialects.openai(tools=calls), dialects.openai("ok")]) as server:
+        app = app_for(root, onprem=server.url)
+        with app.talks.conversation() as talk:
+            seen = turn(app, talk, "read all", mode="auto")
+    done = of(seen, events.ToolFinished)
+    assert [t.ok for t in done[:3]] == [True, True, True]
+    assert all(len(t.output) < 32_768 * 3 // 8 + 300 for t in done)
+    assert "more lines: read from line" in done[0].output
+    assert "left out" in done[2].output
+    assert seen[-1].status == "answered"
+
+
 class Timed:
     """Set after a while."""
 
