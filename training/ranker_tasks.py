@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.pool import stream
-from agent.ranker.features import Context, words
+from agent.ranker.context import Context, words
 from agent.ranker.tokens import General
 from tools.enumerate import normal_form
 from tools.localize import locate

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from agent.ranker.features import NAMES, Context, features, words
+from agent.ranker.context import Context, words
+from agent.ranker.features import NAMES, features
 from agent.ranker.model import Ranker, load
 from tools.types import Candidate
 
