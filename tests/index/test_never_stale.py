@@ -23,7 +23,7 @@ SOURCES = {
     "js": "import x from '{0}';\nclass {0} {{ {1}() {{ {2}(); }} }}\nfunction {2}() {{}}\n",
     "go": "package {0}\nfunc {1}() {{ {2}() }}\nfunc (r *{0}) {2}() {{}}\n",
 }
-QUESTIONS = ("load the price of a cart", "totalSum wrong in save", "Cart")
+QUESTIONS = ("load the price of a cart", "totalSum wrong in save", "Cart", "pkg tests of web x")
 
 
 def git(root: Path, *args: str) -> None:

@@ -154,7 +154,7 @@ def _paths(view: View, words: Sequence[tuple[str, float]]) -> "list[Floats]":
     """Query words that are parts of a path, by file."""
     import numpy as np
 
-    files = sum(len(s.paths) for s in view.segments)
+    files = sum(int((~dead).sum()) for dead in view.dead)
     scores = [np.zeros(len(s.paths), np.float32) for s in view.segments]
     for word, weight in words:
         hits = [once(s.path_words.of(word).astype(np.int64)) for s in view.segments]
