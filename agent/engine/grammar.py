@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.engine.llama import Model, bindings, gbnf_of_schema
 from agent.engine.toolcalls import OPEN
-from agent.errors import RequestRejected
+from agent.errors import EngineError, RequestRejected
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,12 +53,15 @@ class Grammar:
             self._handle = None
 
     def allow(self, row: "NDArray[np.float32]") -> "NDArray[np.float32]":
-        """A copy of the row with every forbidden token at -inf."""
+        """A copy of the row with every forbidden token at -inf. Raises EngineError where the
+        vocabulary has no token that may follow."""
         import numpy as np
 
         masked: NDArray[np.float32] = np.full_like(row, -np.inf)
         ids, logits = self._apply(self._ids, row)
         masked[ids] = logits
+        if not np.isfinite(masked.max()):  # llama.cpp would end the process
+            raise EngineError("the grammar allows no token of this model's vocabulary here")
         return masked
 
     def allows(self, token: int) -> bool:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sampler", "Sampling", "log_probability", "loops"]
 
+_BLOCK = 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
@@ -45,35 +47,86 @@ class Sampler:
             return int(row.argmax())
         import numpy as np
 
-        order, probabilities = self._distribution(row)
         generator = np.random.Generator(
             np.random.Philox(key=s.seed & (2**64 - 1), counter=position)
         )
-        at = int(np.searchsorted(np.cumsum(probabilities), generator.random(), side="right"))
-        return int(order[min(at, len(order) - 1)])
+        order, weights = self._distribution(row)
+        at = _drawn(weights, generator.random())
+        return at if order is None else int(order[at])
 
     def _distribution(
         self, row: "NDArray[np.float32]"
-    ) -> "tuple[NDArray[np.intp], NDArray[np.float64]]":
-        """Token ids by falling probability, and their normalised probabilities."""
+    ) -> "tuple[NDArray[np.intp] | None, NDArray[np.float32]]":
+        """Tokens (None: all of them, by id) and their weights, the greatest 1, before scaling.
+
+        Nothing is sorted that need not be: a whole vocabulary takes 25 ms for 248,000 tokens.
+        """
         import numpy as np
 
         s = self.settings
+        weights: NDArray[np.float32] = np.exp((row - row.max()) / np.float32(s.temperature))
         if 0 < s.top_k < len(row):
-            order = np.argpartition(-row, s.top_k - 1)[: s.top_k]
-            order = order[np.lexsort((order, -row[order]))]
+            order = _heaviest(row, s.top_k)[: s.top_k]
+        elif s.top_p >= 1 and s.min_p <= 0:
+            return None, weights
         else:
-            order = np.argsort(-row, kind="stable")
-        scaled = row[order].astype(np.float64) / s.temperature
-        weights = np.exp(scaled - scaled[0])
-        keep = int((weights > 0).sum())  # a grammar leaves -inf behind
+            order = _leading(weights, s.top_p, s.min_p)
+        chosen = weights[order]
+        total = (
+            chosen.sum(dtype=np.float64)
+            if 0 < s.top_k < len(row)
+            else weights.sum(dtype=np.float64)
+        )
+        keep = int((chosen > 0).sum())  # a grammar leaves -inf behind
         if s.min_p > 0:
-            keep = min(keep, int((weights >= s.min_p).sum()))
-        weights = weights / weights.sum()
+            keep = min(keep, int((chosen >= s.min_p).sum()))
         if s.top_p < 1:
-            keep = min(keep, int(np.searchsorted(np.cumsum(weights), s.top_p)) + 1)
-        kept = weights[: max(keep, 1)]
-        return order[: len(kept)], kept / kept.sum()
+            mass = np.cumsum(chosen, dtype=np.float64)
+            keep = min(keep, int(np.searchsorted(mass, s.top_p * total)) + 1)
+        keep = max(keep, 1)
+        return order[:keep], chosen[:keep]
+
+
+def _leading(weights: "NDArray[np.float32]", top_p: float, min_p: float) -> "NDArray[np.intp]":
+    """Enough of the heaviest tokens, heaviest first, for both filters."""
+    import numpy as np
+
+    if min_p > 0:
+        chosen = np.flatnonzero(weights >= min_p)
+        return chosen[np.argsort(-weights[chosen], kind="stable")]
+    total, n = weights.sum(dtype=np.float64), 256
+    while n < len(weights):
+        chosen = _heaviest(weights, n)
+        if weights[chosen].sum(dtype=np.float64) >= top_p * total:
+            return chosen
+        n *= 8
+    return np.argsort(-weights, kind="stable")
+
+
+def _heaviest(values: "NDArray[np.float32]", n: int) -> "NDArray[np.intp]":
+    """The `n` greatest and all that tie with the last of them; greatest first, then by id."""
+    import numpy as np
+
+    at = len(values) - n
+    chosen = np.flatnonzero(values >= np.partition(values, at)[at])
+    return chosen[np.argsort(-values[chosen], kind="stable")]
+
+
+def _drawn(weights: "NDArray[np.float32]", chance: float) -> int:
+    """The index under which `chance` of all the weight lies. By blocks: sums of a whole vocabulary
+    in double precision take longer than its exponentials."""
+    import numpy as np
+
+    starts = np.arange(0, len(weights), _BLOCK)
+    sums = np.cumsum(np.add.reduceat(weights, starts, dtype=np.float64))
+    wanted = chance * sums[-1]
+    block = min(int(np.searchsorted(sums, wanted, side="right")), len(starts) - 1)
+    inside = weights[starts[block] : starts[block] + _BLOCK]
+    mass = np.cumsum(inside, dtype=np.float64)
+    before = sums[block - 1] if block else 0.0
+    at = int(np.searchsorted(mass, wanted - before, side="right"))
+    last = int(np.flatnonzero(inside)[-1])  # where rounding ends beyond the block
+    return int(starts[block]) + min(at, last)
 
 
 def _penalised(
@@ -89,9 +142,9 @@ def log_probability(row: "NDArray[np.float32]", token: int) -> float:
     """Natural logarithm of the token's probability at temperature 1."""
     import numpy as np
 
-    top = float(row.max())
-    total = float(np.exp(row.astype(np.float64) - top).sum())
-    return float(row[token]) - top - float(np.log(total))
+    top = row.max()
+    total = float(np.exp(row - top).sum(dtype=np.float64))
+    return float(row[token]) - float(top) - float(np.log(total))
 
 
 def loops(tokens: Sequence[int], *, least: int = 160, longest_period: int = 40) -> bool:
