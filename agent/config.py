@@ -49,6 +49,7 @@ MISSPELLED = 0.8
 Source = Literal["flag", "env", "project", "user", "default"]
 FrontierMode = Literal["auto", "require", "off"]
 SandboxTier = Literal["auto", "bwrap", "sandlock", "none"]
+KvCache = Literal["auto", "f16", "q8_0"]
 Strategy = Literal["auto", "plain", "mtp", "copy", "combined"]
 PriceTable = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 """(model, ((bucket, dollars per million tokens as a decimal string), …)), …"""
@@ -72,6 +73,7 @@ class Settings:
     seed: int | None = None
     temperature: float | None = None
     local_strategy: Strategy = "auto"
+    local_kv: KvCache = "auto"
     worker_idle_s: float = 900.0
     max_cost_usd_micro: int | None = 2_000_000
     max_cost_day_usd_micro: int | None = 20_000_000

@@ -190,6 +190,7 @@ class Places:
             context=model.window,
             threads=self._settings.local_threads,
             idle_s=self._settings.worker_idle_s,
+            kv=self._settings.local_kv,
         )
 
     def _onprem(self) -> Provider | None:

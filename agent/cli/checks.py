@@ -24,6 +24,7 @@ names = ("llama_set_embeddings_nextn", "llama_get_embeddings_nextn_ith")
 info = b.core.llama_print_system_info().decode()
 print(*(part.split("=")[0].split(":")[-1].strip() for part in info.split("|") if "= 1" in part))
 print(",".join(n for n in names if not hasattr(b.ext, n)))
+print("gpu" if b.core.llama_supports_gpu_offload() else "cpu")
 """
 """Run in a process of its own: a wrong build of llama.cpp can end the process it is loaded in."""
 
@@ -54,6 +55,7 @@ def run_checks(args: argparse.Namespace, root: Path | None) -> Iterator[Check]:
         ("directories", _directories),
         ("llama.cpp", _llama),
         ("models", lambda: _models(_load(args, root))),
+        ("engine", _workers),
         ("places", lambda: _places(_load(args, root))),
         ("repository", lambda: _repository(root)),
     )
@@ -201,12 +203,74 @@ def _llama() -> Iterator[Check]:
         detail = last.removeprefix("agent.errors.EngineError: ")
         yield Check(name="llama.cpp", state="fail", detail=detail, next=fix + _compiler())
         return
-    info, _, missing = done.stdout.strip().partition("\n")
+    info, missing, built = done.stdout.strip("\n").split("\n")
     if missing:
         detail = f"MTP functions missing: {missing}"
         yield Check(name="llama.cpp", state="fail", detail=detail, next=fix)
     else:
         yield Check(name="llama.cpp", state="ok", detail=f"loads, has the MTP functions; {info}")
+    yield from _gpus(built)
+    yield from _kernels()
+
+
+def _gpus(built: str) -> Iterator[Check]:
+    """Graphics cards, and whether the installed llama.cpp can use them."""
+    from agent import models
+
+    for gpu in models.gpus():
+        detail = f"{gpu.name}, {gpu.free / 2**30:.1f} of {gpu.total / 2**30:.1f} GiB free"
+        if built == "gpu":
+            yield Check(name="GPU", state="ok", detail=detail)
+        else:
+            yield Check(
+                name="GPU",
+                state="warn",
+                detail=f"{detail}; idle: the installed llama.cpp was built without GPU support",
+                next=models.gpu_install_command(),
+            )
+
+
+def _kernels() -> Iterator[Check]:
+    """Models that run without llama.cpp's fast CPU kernels, because these crashed."""
+    from agent import paths
+    from agent.serve import cpupath
+
+    for found in cpupath.avoided(paths.cache_dir()):
+        yield Check(
+            name="CPU kernels",
+            state="note",
+            detail=f"{found.name} runs without the fast ones: {found.reason} in its self-test on"
+            f" {found.day}",
+            next=f"to try them again: rm {paths.cache_dir() / cpupath.FILE}",
+        )
+
+
+def _workers() -> Iterator[Check]:
+    """Engines that run now, and what their self-test found."""
+    import json
+
+    from agent import paths
+    from agent.serve.supervise import worker_status
+
+    for worker in worker_status(paths.runtime_dir()):
+        if worker.health is None:
+            continue
+        test = json.loads(worker.health).get("self_test", {})
+        rate = test.get("acceptance")
+        if rate is None:
+            head = "no draft head"
+        else:
+            head = f"draft head right in {rate:.0%} of {test.get('tokens', 0)} tokens"
+        if test.get("exact", True) and rate != 0:
+            yield Check(name="engine", state="ok", detail=f"{worker.model.name}: {head}")
+            continue
+        why = "its drafts changed the output and are not used" if rate else head
+        yield Check(
+            name="engine",
+            state="warn",
+            detail=f"{worker.model.name}: {why}",
+            next="another file of the model: some have lost their draft head",
+        )
 
 
 def _compiler() -> str:

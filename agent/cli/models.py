@@ -52,6 +52,7 @@ def configure(parser: Parser, name: str) -> None:
         if action == "fit":
             sub.add_argument("name", nargs="?", help="one model, with the formula")
             sub.add_argument("--context", type=int, metavar="TOKENS", help="else local.context")
+            sub.add_argument("--kv", dest="local_kv", metavar="TYPE", help="auto, f16 or q8_0")
         if action == "pull":
             sub.add_argument("model")
             sub.add_argument("--quant", metavar="TYPE", help="another quantisation, such as Q8_0")
@@ -273,6 +274,7 @@ def _calibrate(args: argparse.Namespace) -> int:
         context=model.window,
         threads=settings.local_threads,
         idle_s=settings.worker_idle_s,
+        kv=settings.local_kv,
     )
     mine = next(w for w in worker_status(runtime) if w.socket == endpoint.uds)
     health: dict[str, Any] = json.loads(mine.health or "{}")

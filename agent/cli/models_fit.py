@@ -19,7 +19,9 @@ def run_fit(args: argparse.Namespace) -> int:
     from agent import models, paths
     from agent.trajectory import jsonable
 
-    context = args.context or _local_context(args)
+    settings = load_settings(args, find_root(start_directory(args))).settings
+    context = args.context or settings.local_context
+    kv = None if settings.local_kv == "auto" else settings.local_kv
     machine = models.look(paths.cache_dir())
     here = list(models.installed(paths.models_dir()))
     rows: list[tuple[str, str, ModelInfo | Entry]] = [(m.path.stem, "installed", m) for m in here]
@@ -30,7 +32,7 @@ def run_fit(args: argparse.Namespace) -> int:
         if not rows:
             raise ConfigError(f"no model {args.name!r}", remedy="agent models fit")
     judged = [
-        (name, where, m, models.fit(models.load_of(m), machine, context=context))
+        (name, where, m, models.fit(models.load_of(m), machine, context=context, kv=kv))
         for name, where, m in rows
     ]
     if args.json:
@@ -108,10 +110,6 @@ def _about_machine(machine: "Machine") -> list[str]:
 def prediction(fit: "Fit") -> str:
     """Tokens per second in words."""
     return "speed unknown" if fit.tokens_per_s is None else f"{fit.tokens_per_s:.1f} tokens/s"
-
-
-def _local_context(args: argparse.Namespace) -> int:
-    return load_settings(args, find_root(start_directory(args))).settings.local_context
 
 
 def about_mini(context: int) -> tuple[str, ...]:

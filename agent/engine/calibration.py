@@ -171,16 +171,16 @@ def _mtp(session: Session, mtp: MtpDrafter, pass_of_two: float, times: int) -> t
     return max(whole - pass_of_two, 0.3 * short), max((long - short) / 4, 0.05 * short)
 
 
-def _key(model: Path, threads: int) -> str:
+def _key(model: Path, threads: int, kv_type: str) -> str:
     facts = model.stat()
     cpu = f"{platform.machine()}-{platform.processor()}-{os.cpu_count()}"
-    text = f"{model.name}:{facts.st_size}:{facts.st_mtime_ns}:{threads}:{cpu}:4"
+    text = f"{model.name}:{facts.st_size}:{facts.st_mtime_ns}:{threads}:{cpu}:{kv_type}:4"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def load_costs(folder: Path, model: Path, threads: int) -> Costs | None:
+def load_costs(folder: Path, model: Path, threads: int, kv_type: str = "f16") -> Costs | None:
     """The stored curve of this model and machine; None if there is none, or it is damaged."""
-    path = folder / f"{_key(model, threads)}.json"
+    path = folder / f"{_key(model, threads, kv_type)}.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         return Costs(
@@ -198,9 +198,11 @@ def load_costs(folder: Path, model: Path, threads: int) -> Costs | None:
         return None
 
 
-def store_costs(folder: Path, model: Path, threads: int, costs: Costs) -> None:
+def store_costs(
+    folder: Path, model: Path, threads: int, costs: Costs, kv_type: str = "f16"
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{_key(model, threads)}.json"
+    path = folder / f"{_key(model, threads, kv_type)}.json"
     scratch = path.with_suffix(f".{os.getpid()}")
     scratch.write_text(json.dumps(asdict(costs)), encoding="utf-8")
     scratch.replace(path)

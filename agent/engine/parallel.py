@@ -41,7 +41,12 @@ class Parallel:
         n_batch = 512
         self.model, self.width, self.n_ctx = model, width, n_ctx
         options = ContextOptions(
-            n_ctx=n_ctx, n_batch=n_batch, sequences=width + 1, outputs=width + 1, threads=threads
+            n_ctx=n_ctx,
+            n_batch=n_batch,
+            sequences=width + 1,
+            outputs=width + 1,
+            threads=threads,
+            kv_type=model.weights.kv_type,
         )
         self._context = Context(model, options)
         self._batch = Batch(n_batch)

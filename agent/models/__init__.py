@@ -13,7 +13,7 @@ from agent.models.catalogue import Entry, Sampling, catalogue, edit_format, find
 from agent.models.files import is_later_part, link, parts
 from agent.models.fit import Fit, Load, best, fit, load_of
 from agent.models.info import ModelInfo, inspect, sha256
-from agent.models.machine import Gpu, Machine, gpu_install_command, look
+from agent.models.machine import Gpu, Machine, gpu_install_command, gpus, look
 
 __all__ = [
     "Entry",
@@ -30,6 +30,7 @@ __all__ = [
     "find",
     "fit",
     "gpu_install_command",
+    "gpus",
     "import_model",
     "inspect",
     "installed",

@@ -118,14 +118,15 @@ def load_of(model: Entry | ModelInfo) -> Load:
     )
 
 
-def fit(load: Load, machine: Machine, *, context: int) -> Fit:
-    """The fastest placement with the largest context up to `context`; f16 KV unless only q8_0 fits.
+def fit(load: Load, machine: Machine, *, context: int, kv: KvType | None = None) -> Fit:
+    """The fastest placement with the largest context up to `context`; f16 KV unless only q8_0 fits,
+    or `kv` says which.
 
     Context is halved, never below 4096 tokens, before a model is said not to fit.
     """
     wanted = min(context, load.context or context)
     while True:
-        kv_types: tuple[KvType, ...] = ("f16", "q8_0")
+        kv_types: tuple[KvType, ...] = (kv,) if kv else ("f16", "q8_0")
         for kv_type in kv_types:
             found = list(_placements(load, machine, wanted, kv_type))
             if found:
@@ -135,9 +136,9 @@ def fit(load: Load, machine: Machine, *, context: int) -> Fit:
             break
         wanted = max(wanted // 2, _LEAST_CONTEXT)
     on_cpu = Placement(
-        gpu_layers=0, experts_in_ram=False, ram=_cpu_need(load, wanted, "q8_0"), vram=0
+        gpu_layers=0, experts_in_ram=False, ram=_cpu_need(load, wanted, kv or "q8_0"), vram=0
     )
-    return _judge(load, machine, on_cpu, wanted, "q8_0")
+    return _judge(load, machine, on_cpu, wanted, kv or "q8_0")
 
 
 def best(machine: Machine, entries: tuple[Entry, ...], *, context: int) -> tuple[Entry, Fit] | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-__all__ = ["Gpu", "Machine", "gpu_install_command", "look"]
+__all__ = ["Gpu", "Machine", "gpu_install_command", "gpus", "look"]
 
 _MIB = 2**20
 _SAMPLE_BYTES = 96 * _MIB
@@ -61,15 +61,20 @@ def look(cache_dir: Path) -> Machine:
     import psutil
 
     memory = psutil.virtual_memory()
-    gpus = tuple(_nvidia())
+    found = gpus()
     return Machine(
         ram_total=memory.total,
         ram_free=memory.available,
         bandwidth=_bandwidth(cache_dir / "bandwidth.json", memory.total),
         cores=psutil.cpu_count(logical=False) or 1,
-        gpus=gpus,
-        gpu_build=bool(gpus) and _gpu_build(),
+        gpus=found,
+        gpu_build=bool(found) and _gpu_build(),
     )
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """The NVIDIA cards that answer now."""
+    return tuple(_nvidia())
 
 
 def gpu_install_command() -> str:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,11 @@ _KEPT_PREFIXES = ("LC_", "XDG_", "LD_", "DYLD_", "CUDA_", "HIP_", "ROCR_", "GGML
 _SOCKET_LIMIT = 100
 """Unix socket paths are cut off at about 104 bytes."""
 _LOG_LINES = 3
+
+STAGE, SELF_TEST = "stage: ", "self-test"
+"""How a worker's log names what comes next."""
+_KERNEL_SIGNALS = {signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE}
+"""What wrong machine code ends in."""
 
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
 """Workers this process started: kept so that a dead one is reaped."""
@@ -74,6 +79,7 @@ def ensure_worker(
     context: int = 8192,
     threads: int | None = None,
     idle_s: float = 900.0,
+    kv: str = "auto",
     start_s: float = 300.0,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Endpoint:
@@ -83,7 +89,7 @@ def ensure_worker(
     own words when it cannot be started.
     """
     model = model.resolve()
-    place = _Place(_private(runtime_dir), _key(model, context, threads))
+    place = _Place(_private(runtime_dir), _key(model, context, threads, kv))
     endpoint = Endpoint(base_url="http://worker/v1", uds=place.socket)
     if _health(place.socket):
         return endpoint
@@ -95,16 +101,62 @@ def ensure_worker(
             _kill(record["pid"], place)
             if place.socket.exists():  # one that ends by itself takes its socket away
                 notify(f"the engine worker had died: {_last_words(place)}; starting it again")
-        process = _start(model, place, context=context, threads=threads, idle_s=idle_s)
-        _wait_until_healthy(process, place, start_s)
+        _bring_up(model, place, _Run(context, threads, idle_s, kv), start_s, notify)
     return endpoint
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """How a worker is run."""
+
+    context: int
+    threads: int | None
+    idle_s: float
+    kv: str
+    plain_cpu: bool = False
+
+
+def _bring_up(
+    model: Path, place: _Place, run: _Run, start_s: float, notify: Callable[[str], None]
+) -> None:
+    """Start a worker; once more without the fast CPU kernels where these end its self-test."""
+    from agent.serve import cpupath
+
+    folder = _cache()
+    run = replace(run, plain_cpu=cpupath.is_avoided(folder, model))
+    process = _start(model, place, run)
+    try:
+        _wait_until_healthy(process, place, start_s)
+    except _KernelCrash as crash:
+        if run.plain_cpu:
+            raise
+        cpupath.remember(folder, model, crash.signal)
+        notify(
+            f"the fast CPU kernels of llama.cpp crash here ({crash.signal} in the self-test of"
+            f" {model.name}): it runs without them from now on"
+        )
+        process = _start(model, place, replace(run, plain_cpu=True))
+        _wait_until_healthy(process, place, start_s)
+
+
+class _KernelCrash(EngineError):
+    """The worker ended by a signal while it tested itself."""
+
+    def __init__(self, message: str, *, signal: str, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.signal = signal
+
+
 def stop_worker(
-    model: Path, *, runtime_dir: Path, context: int = 8192, threads: int | None = None
+    model: Path,
+    *,
+    runtime_dir: Path,
+    context: int = 8192,
+    threads: int | None = None,
+    kv: str = "auto",
 ) -> bool:
     """End the worker of `model` with these settings; whether there was one."""
-    place = _Place(_private(runtime_dir), _key(model.resolve(), context, threads))
+    place = _Place(_private(runtime_dir), _key(model.resolve(), context, threads, kv))
     return _stop(place)
 
 
@@ -134,12 +186,12 @@ def worker_status(runtime_dir: Path) -> tuple[WorkerStatus, ...]:
     return tuple(found)
 
 
-def _key(model: Path, context: int, threads: int | None) -> str:
+def _key(model: Path, context: int, threads: int | None, kv: str) -> str:
     try:
         facts = model.stat()
     except OSError as error:
         raise EngineError(f"{model}: {error.strerror or error}") from error
-    text = f"{model}:{facts.st_size}:{facts.st_mtime_ns}:{context}:{threads}"
+    text = f"{model}:{facts.st_size}:{facts.st_mtime_ns}:{context}:{threads}:{kv}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -169,17 +221,21 @@ def _locked(path: Path, timeout_s: float) -> Iterator[None]:
         yield
 
 
-def _start(
-    model: Path, place: _Place, *, context: int, threads: int | None, idle_s: float
-) -> "subprocess.Popen[bytes]":
+def _cache() -> Path:
     import platformdirs
 
-    cache = platformdirs.user_cache_path("pointsman")
+    return platformdirs.user_cache_path("pointsman")
+
+
+def _start(model: Path, place: _Place, run: _Run) -> "subprocess.Popen[bytes]":
+    cache = _cache()
     argv = [sys.executable, "-P", "-m", "agent.serve.worker", "--model", str(model)]
     argv += ["--socket", str(place.socket), "--cache", str(cache / "calibration")]
     argv += ["--prefixes", str(cache / "prefixes")]
-    argv += ["--context", str(context), "--idle", str(idle_s)]
-    argv += ["--threads", str(threads)] if threads else []
+    argv += ["--context", str(run.context), "--idle", str(run.idle_s)]
+    argv += ["--kv", run.kv]
+    argv += ["--threads", str(run.threads)] if run.threads else []
+    argv += ["--plain-cpu"] if run.plain_cpu else []
     kept = {
         k: v for k, v in os.environ.items() if k in _KEPT_VARIABLES or k.startswith(_KEPT_PREFIXES)
     }
@@ -205,10 +261,7 @@ def _wait_until_healthy(process: "subprocess.Popen[bytes]", place: _Place, start
     while not _health(place.socket):
         if process.poll() is not None:
             _forget(place)
-            raise EngineError(
-                f"the engine worker ended while starting: {_last_words(place)}",
-                remedy=f"its log: {place.file('log')}",
-            )
+            raise _ended(process, place)
         if time.monotonic() > deadline:
             _kill(process.pid, place)
             _forget(place)
@@ -217,13 +270,37 @@ def _wait_until_healthy(process: "subprocess.Popen[bytes]", place: _Place, start
         pause = min(pause * 1.3, 0.25)
 
 
+def _ended(process: "subprocess.Popen[bytes]", place: _Place) -> EngineError:
+    """Why a worker ended while it was starting."""
+    remedy = f"its log: {place.file('log')}"
+    number = -(process.returncode or 0)
+    if number in _KERNEL_SIGNALS and _stage(place) == SELF_TEST:
+        name = signal.Signals(number).name
+        return _KernelCrash(
+            f"the engine worker ended by {name} in its self-test", signal=name, remedy=remedy
+        )
+    return EngineError(
+        f"the engine worker ended while starting: {_last_words(place)}", remedy=remedy
+    )
+
+
+def _stage(place: _Place) -> str:
+    """The last stage that the log names."""
+    found = [x for x in _log(place).splitlines() if x.startswith(STAGE)]
+    return found[-1].removeprefix(STAGE).strip() if found else ""
+
+
+def _log(place: _Place) -> str:
+    try:
+        return place.file("log").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def _last_words(place: _Place) -> str:
     """The last lines of the log: the worker's own reason, or the library's."""
-    try:
-        text = place.file("log").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "no log"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in _log(place).splitlines()]
+    lines = [line for line in lines if line and not line.startswith(STAGE)]
     told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return "; ".join(told[-1:] or lines[-_LOG_LINES:])[:600] or "it was killed or ran out of memory"
 

@@ -8,10 +8,12 @@ import asyncio
 import os
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import PointsmanError
+from agent.serve.supervise import SELF_TEST, STAGE
 
 if TYPE_CHECKING:
     from agent.engine.weights import Weights
@@ -28,6 +30,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--prefixes", type=Path)
+    parser.add_argument("--kv", choices=("auto", "f16", "q8_0"), default="auto")
+    parser.add_argument("--plain-cpu", action="store_true", help="without repacked CPU kernels")
     parser.add_argument("--context", type=int, default=8192)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--idle", type=float, default=900.0)
@@ -58,21 +62,27 @@ async def _serve(args: argparse.Namespace) -> None:
 
     size = args.model.stat().st_size
     weights = _placed(args) if size >= _QUICK_BYTES else Weights()
+    weights = weights if args.kv == "auto" else replace(weights, kv_type=args.kv)
+    _stage("loading")
     engine = Engine(
         args.model,
         n_ctx=args.context,
         threads=args.threads,
         weights=weights,
         prefixes=args.prefixes,
+        extra_buffers=False if args.plain_cpu else None,
     )
+    _stage(SELF_TEST)
     self_test = engine.self_test(tokens=24 if size < _QUICK_BYTES else 8)
-    costs = load_costs(args.cache, args.model, engine.session.threads)
+    costs = load_costs(args.cache, args.model, engine.session.threads, weights.kv_type)
     if costs is None and size < _QUICK_BYTES:
         costs = calibrate(engine.session)
         if costs:
-            store_costs(args.cache, args.model, engine.session.threads, costs)
+            threads = engine.session.threads
+            store_costs(args.cache, args.model, threads, costs, weights.kv_type)
     if costs:
         engine.costs = costs
+    _stage("serving")
     runner = Runner(engine, capacity=args.queue)
     worker = Worker(runner, model=args.model, self_test=self_test)
     runner.start()
@@ -92,6 +102,12 @@ async def _serve(args: argparse.Namespace) -> None:
         runner.stop()
 
 
+def _stage(name: str) -> None:
+    """For the supervisor: in which stage a process was that is no more."""
+    sys.stderr.write(f"{STAGE}{name}\n")
+    sys.stderr.flush()
+
+
 def _placed(args: argparse.Namespace) -> "Weights":
     """Layers on the GPU, experts in RAM and KV type, as `agent models fit` judges this machine.
 
@@ -103,7 +119,8 @@ def _placed(args: argparse.Namespace) -> "Weights":
     info = models.inspect(args.model)
     wanted = min(args.context, info.context or args.context)
     machine = models.look(paths.cache_dir())
-    fit = models.fit(models.load_of(info), machine, context=wanted)
+    kv = None if args.kv == "auto" else args.kv
+    fit = models.fit(models.load_of(info), machine, context=wanted, kv=kv)
     if not fit.fits or fit.context < wanted:
         return Weights()
     # Without a card we know of, llama.cpp decides: it may have one of another make.

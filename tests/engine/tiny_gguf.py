@@ -13,6 +13,7 @@ from typing import Any
 import gguf
 import numpy as np
 
+MERGES = ["t h", "th e", "i n", "r e", "e r"]
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 CHATML = (
     "{%- for message in messages -%}"
@@ -93,14 +94,27 @@ def _metadata(w: _Writer, vocabulary: list[str]) -> None:
     file.add_full_attention_interval(s.interval)
     if s.mtp:
         file.add_nextn_predict_layers(1)
-    file.add_tokenizer_model("gpt2")
-    file.add_tokenizer_pre("qwen35")
-    file.add_token_list(vocabulary)
+    add_vocabulary(file, vocabulary, pre="qwen35", merges=MERGES)
+
+
+def vocabulary_of(size: int) -> list[str]:
+    """Bytes and specials, filled up to a multiple of `size`."""
+    tokens = [*byte_tokens(), *SPECIALS]
+    while len(tokens) % size:
+        tokens.append(f"[unused{len(tokens)}]")
+    return tokens
+
+
+def add_vocabulary(file: Any, tokens: list[str], *, pre: str, merges: list[str]) -> None:
+    """Tokenizer and chat template of a file."""
     normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
-    file.add_token_types([control if t in SPECIALS else normal for t in vocabulary])
-    file.add_token_merges(["t h", "th e", "i n", "r e", "e r"])
-    file.add_eos_token_id(vocabulary.index("<|im_end|>"))
-    file.add_pad_token_id(vocabulary.index("<|pad|>"))
+    file.add_tokenizer_model("gpt2")
+    file.add_tokenizer_pre(pre)
+    file.add_token_list(tokens)
+    file.add_token_types([control if t in SPECIALS else normal for t in tokens])
+    file.add_token_merges(merges)
+    file.add_eos_token_id(tokens.index("<|im_end|>"))
+    file.add_pad_token_id(tokens.index("<|pad|>"))
     file.add_add_bos_token(False)
     file.add_chat_template(CHATML)
 

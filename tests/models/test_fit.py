@@ -216,7 +216,7 @@ def test_the_worker_places_a_model_as_fit_says(
     from agent.engine.weights import Weights
     from agent.serve.worker import _placed
 
-    asked = argparse.Namespace(model=architectures["qwen3moe"], context=4096)
+    asked = argparse.Namespace(model=architectures["qwen3moe"], context=4096, kv="auto")
     assert _placed(asked) == Weights(gpu_layers=0), "cards, and a library that cannot use them"
     nvidia.unlink()
     assert _placed(asked) == Weights(), "no card known: llama.cpp decides"

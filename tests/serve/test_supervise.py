@@ -113,3 +113,58 @@ def test_a_worker_gets_no_keys(
     if not environment.exists():
         pytest.skip("no /proc here")
     assert b"sk-secret" not in environment.read_bytes()
+
+
+CRASH = """
+import sys
+if sys.argv[1:2] == ["--model"] or "agent.serve.worker" in " ".join(sys.orig_argv):
+    import importlib.abc, importlib.util, os, signal
+
+    class Finder(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            if name != "agent.engine.engine":
+                return None
+            sys.meta_path.remove(self)
+            spec = importlib.util.find_spec(name)
+            run = spec.loader.exec_module
+
+            def patched(module):
+                run(module)
+                test = module.Engine.self_test
+
+                def self_test(engine, **options):
+                    if "--plain-cpu" not in sys.argv:
+                        os.kill(os.getpid(), signal.SIGILL)
+                    return test(engine, **options)
+
+                module.Engine.self_test = self_test
+
+            spec.loader.exec_module = patched
+            return spec
+
+    sys.meta_path.insert(0, Finder())
+"""
+"""A sitecustomize that makes every worker with fast kernels do what AMX code by gcc 12.2 does."""
+
+
+def test_kernels_that_crash_are_left_out_and_remembered(
+    tiny_model: Path, runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import platformdirs
+
+    from agent.serve import cpupath
+
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(CRASH)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    told: list[str] = []
+    endpoint = ensure_worker(tiny_model, runtime_dir=runtime, context=1024, notify=told.append)
+    assert endpoint.uds is not None
+    assert ask(endpoint.uds).status_code == 200
+    assert "SIGILL in the self-test" in told[0]
+    (found,) = cpupath.avoided(platformdirs.user_cache_path("pointsman"))
+    assert (found.name, found.reason) == (tiny_model.name, "SIGILL")
+    stop_worker(tiny_model, runtime_dir=runtime, context=1024)
+    ensure_worker(tiny_model, runtime_dir=runtime, context=1024, notify=told.append)
+    assert len(told) == 1, "the second start knows"

@@ -33,7 +33,11 @@ class MtpDrafter:
         self._context = Context(
             model,
             ContextOptions(
-                n_ctx=target.n_ctx, kind="mtp", n_batch=options.n_batch, threads=threads
+                n_ctx=target.n_ctx,
+                kind="mtp",
+                n_batch=options.n_batch,
+                threads=threads,
+                kv_type=model.weights.kv_type,
             ),
             target.context,
         )

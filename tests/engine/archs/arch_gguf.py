@@ -12,16 +12,11 @@ from typing import Any
 import gguf
 import numpy as np
 
+from tests.engine.tiny_gguf import add_vocabulary, vocabulary_of
+
 _SEED = {"qwen2": 0, "qwen3": 2, "qwen3moe": 7, "qwen35moe": 3, "qwen3next": 4}
 """Those of eight whose greedy texts have the fewest near-ties."""
 ARCHITECTURES = tuple(_SEED)
-SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
-CHATML = (
-    "{%- for message in messages -%}"
-    "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' -}}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,30 +59,12 @@ class Writer:
         self.add(f"{name}.weight", mean + 0.1 * self.random.standard_normal(size))
 
 
-def byte_tokens() -> list[str]:
-    """The GPT-2 byte alphabet in byte order."""
-    keep = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    extra = iter(range(256, 512))
-    return [chr(b) if b in keep else chr(next(extra)) for b in range(256)]
-
-
 # --------------------------------------------------------------------------- metadata
 
 
 def _vocabulary(w: Writer) -> int:
-    tokens = [*byte_tokens(), *SPECIALS]
-    while len(tokens) % 32:
-        tokens.append(f"[unused{len(tokens)}]")
-    normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
-    w.file.add_tokenizer_model("gpt2")
-    w.file.add_tokenizer_pre("qwen2")
-    w.file.add_token_list(tokens)
-    w.file.add_token_types([control if t in SPECIALS else normal for t in tokens])
-    w.file.add_token_merges(["t h"])
-    w.file.add_eos_token_id(tokens.index("<|im_end|>"))
-    w.file.add_pad_token_id(tokens.index("<|pad|>"))
-    w.file.add_add_bos_token(False)
-    w.file.add_chat_template(CHATML)
+    tokens = vocabulary_of(32)
+    add_vocabulary(w.file, tokens, pre="qwen2", merges=["t h"])
     return len(tokens)
 
 
