@@ -12,12 +12,13 @@ from agent.engine.grammar import CallGrammar, Grammar
 from agent.engine.llama import Model, build
 from agent.engine.parallel import Hypothesis, Parallel
 from agent.engine.prefixes import PrefixStore, model_identity
-from agent.engine.routed import Chained, Decision, Routed
+from agent.engine.replay import Opening, Recorder
+from agent.engine.routed import Chained, Routed
 from agent.engine.sampling import Sampler, Sampling
 from agent.engine.segments import Segments
 from agent.engine.sessions import Prefilled, Session
 from agent.engine.strategy import Choice as Strategy
-from agent.engine.strategy import choose
+from agent.engine.strategy import choose, reproducible
 from agent.engine.template import ChatTemplate
 from agent.engine.text import TextStream
 from agent.engine.watch import Pace
@@ -97,8 +98,7 @@ class Engine:
         self.pace = Pace(self._assumed())
         self.mtp_trusted = self.session.mtp is not None
         """False when the self-test found MTP decoding not to be exact here."""
-        self.on_decision: Callable[[Decision], None] | None = None
-        """Is told every decoding step with its reason and outcome, if set."""
+        self.recorder: Recorder | None = None
         self._parallel: Parallel | None = None
 
     @property
@@ -181,6 +181,8 @@ class Engine:
         finally:
             if grammar:
                 grammar.close()
+            if self.recorder:
+                self.recorder.end()
         if done.end == "cancelled":
             raise Cancelled("cancelled")
         return Answer(
@@ -202,29 +204,41 @@ class Engine:
     def route(self, query: Query, *, mtp: Chained | None = None) -> tuple[Strategy, Routed]:
         """The strategy of a query and what will propose its drafts. `mtp` stands in for the
         model's own drafter (a measurement sets its acceptance so)."""
-        hints = query.hints
-        kind = hints.step_kind if hints else None
+        hints = query.hints or DecodeHints(step_kind="chat")
+        kind, edit_format = hints.step_kind if query.hints else None, hints.edit_format
         sources = [self.model.tokenize(s, special=False) for s in query.copy_sources]
         segments = Segments(
             self.model.piece,
             kind=kind,
-            edit_format=hints.edit_format if hints else None,
+            edit_format=edit_format,
             prompt=query.prompt,
             constrained="json" if query.grammar else None,
         )
-        decision = self._fixed(hints) if hints and hints.reproducible else None
-        decision = decision or choose(
-            step_kind=kind,
-            edit_format=hints.edit_format if hints else None,
-            wanted=hints.strategy if hints else "auto",
-            draft_length=hints.draft_length if hints else None,
-            has_mtp=self.mtp_trusted,
-            copy_sources=sum(map(len, sources)),
-            costs=self.costs,
-            segment=segments.now,
-            handicap=self.pace.handicap("mtp"),
-        )
+        if hints.reproducible:
+            decision = reproducible(hints.strategy, hints.draft_length, has_mtp=self.mtp_trusted)
+        else:
+            decision = choose(
+                step_kind=kind,
+                edit_format=edit_format,
+                wanted=hints.strategy,
+                draft_length=hints.draft_length,
+                has_mtp=self.mtp_trusted,
+                copy_sources=sum(map(len, sources)),
+                costs=self.costs,
+                segment=segments.now,
+                handicap=self.pace.handicap("mtp"),
+            )
         copies = decision.arm in ("copy", "combined") or decision.lookup
+        timed = not decision.fixed_width
+        opening = Opening(
+            choice=decision,
+            costs=self.costs,
+            step_kind=kind,
+            segment=segments.now,
+            pace=self.pace.state() if timed else None,
+            prompt=query.prompt if copies else (),
+            sources=tuple(map(tuple, sources)),
+        )
         routed = Routed(
             decision,
             costs=self.costs,
@@ -232,24 +246,11 @@ class Engine:
             copy=CopyDrafter(sources, query.prompt) if copies else None,
             step_kind=kind,
             segments=segments,
-            clock=None if decision.fixed_width else self.session.clock,
+            clock=self.session.clock if timed else None,
             pace=self.pace,
-            log=self.on_decision,
+            log=self.recorder.begin(opening) if self.recorder else None,
         )
         return decision, routed
-
-    def _fixed(self, hints: DecodeHints) -> Strategy:
-        """Passes of one width only, so that the same request rounds the same way every time."""
-        arm = "plain" if hints.strategy == "auto" else hints.strategy
-        if arm in ("mtp", "combined") and not self.mtp_trusted:
-            arm = "plain" if arm == "mtp" else "copy"
-        k = 0 if arm == "plain" else hints.draft_length or 2
-        return Strategy(
-            arm=arm,
-            draft_length=k or None,
-            reason=f"reproducible: passes of {k + 1}",
-            fixed_width=True,
-        )
 
     def _drive(
         self,

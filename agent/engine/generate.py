@@ -162,7 +162,8 @@ def _cycle(run: _Run, token: int) -> int:
     """One pass: decode `token` and the drafts after it, keep the run that matches."""
     job, target = run.job, run.target
     room = min(target.longest, target.room() - 1, job.max_tokens - len(run.output) - 1)
-    drafts = list(job.proposer.propose(token, room))[: max(room, 0)] if room > 0 else []
+    room = max(room, 0)
+    drafts = list(job.proposer.propose(token, room))[:room]
     before = len(run.output)
     rows = target.decode([token, *drafts], lambda t, h: _tell(job, t, h))
     accepted = 0

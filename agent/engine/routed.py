@@ -11,15 +11,23 @@ from typing import Protocol
 from agent.engine.acceptance import CopyMeter, PositionMeter, mtp_prior
 from agent.engine.costs import MARGIN, Costs, Source
 from agent.engine.drafters.copy import CopyDrafter
-from agent.engine.segments import Segment, Segments
+from agent.engine.segments import Segment
 from agent.engine.strategy import HOPE, LONGEST_MTP, Choice
 from agent.engine.watch import Pace, Watch
 from agent.types import StepKind
 
-__all__ = ["Chained", "Decision", "Routed"]
+__all__ = ["Chained", "Decision", "Followed", "Routed"]
 
 _FULLS = 2
 """Copied runs accepted whole before one may be longer than what is taken back for nothing."""
+
+
+class Followed(Protocol):
+    """Which segment the output is in; see segments.Segments."""
+
+    now: Segment
+
+    def feed(self, tokens: Sequence[int]) -> None: ...
 
 
 class Chained(Protocol):
@@ -71,7 +79,7 @@ class Routed:
         mtp: Chained | None,
         copy: CopyDrafter | None,
         step_kind: StepKind | None = None,
-        segments: Segments | None = None,
+        segments: Followed | None = None,
         clock: Callable[[], float] | None = None,
         pace: Pace | None = None,
         log: Callable[[Decision], None] | None = None,

@@ -10,7 +10,17 @@ from agent.engine.costs import MARGIN, Costs, Source
 from agent.engine.segments import Segment, opening
 from agent.types import EditFormatName, StepKind
 
-__all__ = ["HOPE", "LONGEST_MTP", "Arm", "Choice", "Costs", "Source", "choose"]
+__all__ = [
+    "HOPE",
+    "LONGEST_MTP",
+    "Arm",
+    "Choice",
+    "Costs",
+    "Source",
+    "Wanted",
+    "choose",
+    "reproducible",
+]
 
 Arm = Literal["plain", "mtp", "copy", "combined"]
 
@@ -41,11 +51,28 @@ class Choice:
     """Every pass has the same width, whatever was drafted: kernels then round alike."""
 
 
+Wanted = Literal["auto", "plain", "mtp", "copy", "combined"]
+
+
+def reproducible(wanted: Wanted, draft_length: int | None, *, has_mtp: bool) -> Choice:
+    """Passes of one width only, so that the same request rounds the same way every time."""
+    arm: Arm = "plain" if wanted == "auto" else wanted
+    if arm in ("mtp", "combined") and not has_mtp:
+        arm = "plain" if arm == "mtp" else "copy"
+    k = 0 if arm == "plain" else draft_length or 2
+    return Choice(
+        arm=arm,
+        draft_length=k or None,
+        reason=f"reproducible: passes of {k + 1}",
+        fixed_width=True,
+    )
+
+
 def choose(
     *,
     step_kind: StepKind | None,
     edit_format: EditFormatName | None,
-    wanted: Literal["auto", "plain", "mtp", "copy", "combined"],
+    wanted: Wanted,
     draft_length: int | None,
     has_mtp: bool,
     copy_sources: int,

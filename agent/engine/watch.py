@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from agent.engine.costs import Costs, Source
 
-__all__ = ["Pace", "Watch"]
+__all__ = ["Pace", "PaceState", "Watch"]
 
 _STEPS = 32
 """Drafting steps after which their gain is believed."""
@@ -25,6 +25,16 @@ _FORGET = 1 / 2000
 """Share of a handicap forgotten a plain step: a machine that was busy is tried again."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaceState:
+    """What a Pace knows, to go on from there."""
+
+    plain_s: float
+    plain_steps: int
+    spent: dict[Source, float]
+    predicted: dict[Source, float]
+
+
 @dataclass(slots=True)
 class Pace:
     """What steps really take here, over all requests of an engine. Knows nothing at first.
@@ -42,6 +52,19 @@ class Pace:
     def __post_init__(self) -> None:
         self.plain_s = self.plain_s or self.costs.plain_s
 
+    def state(self) -> PaceState:
+        return PaceState(
+            plain_s=self.plain_s,
+            plain_steps=self.plain_steps,
+            spent=dict(self._spent),
+            predicted=dict(self._predicted),
+        )
+
+    @classmethod
+    def resumed(cls, costs: Costs, state: PaceState) -> "Pace":
+        spent, predicted = dict(state.spent), dict(state.predicted)
+        return cls(costs, state.plain_s, state.plain_steps, spent, predicted)
+
     def handicap(self, source: Source) -> float:
         """By how much a step is dearer than predicted."""
         return self._spent[source] / self._predicted[source]
@@ -55,11 +78,15 @@ class Pace:
         for source, predicted in self._predicted.items():
             self._spent[source] += _FORGET * (predicted - self._spent[source])
 
-    def drafting(self, source: Source, drafted: int, spent: float, *, turned: bool) -> None:
-        """A step with drafts took `spent`; `turned`: the last pass had another width."""
+    def drafting(
+        self, source: Source, drafted: int, tokens: int, spent: float, *, turned: bool
+    ) -> None:
+        """A step with drafts gave `tokens` and took `spent`; `turned`: the last pass had another
+        width."""
         if not self.plain_s:
             return
         predicted = self.costs.step(source, drafted) + self.costs.switch * turned
+        predicted += self.costs.again(drafted, tokens - 1)
         taken = min(spent / self.plain_s, 3 * predicted)
         self._spent[source] = 0.95 * self._spent[source] + taken
         self._predicted[source] = 0.95 * self._predicted[source] + predicted
@@ -117,7 +144,7 @@ class Watch:
         """A step is over: `drafted` tokens from `source` gave `tokens`, in `spent` seconds."""
         if self._pace is not None:
             if source is not None:
-                self._pace.drafting(source, drafted, spent, turned=turned)
+                self._pace.drafting(source, drafted, tokens, spent, turned=turned)
             elif not drafted:
                 self._plain(self._pace, spent, turned=turned)
         self._since_plain = self._since_plain + tokens if drafted else 0
@@ -140,7 +167,9 @@ class Watch:
         account.steps += 1
         account.tokens += tokens
         unit = self._pace.plain_s if self._pace else 0.0
-        account.cost += spent if unit else self._costs.step(source, drafted)
+        if not unit:
+            spent = self._costs.step(source, drafted) + self._costs.again(drafted, tokens - 1)
+        account.cost += spent
         if account.steps < account.needed:
             return
         pays = account.tokens * (unit or 1.0) >= _LEAST_GAIN * account.cost

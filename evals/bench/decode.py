@@ -1,27 +1,27 @@
 """Decoding strategies side by side: plain, MTP k, copy, combined, routed, over one trace.
 
-    python -m evals.bench.decode [--check | --full] [--json FILE] [--log FILE] [--model GGUF]
+    python -m evals.bench.decode [--check | --full] [--shape SHAPE] [--json FILE] [--log FILE]
 
-Without --model two are measured: Pointsman Mini as shipped (3 M parameters), and the same inflated
-to 65 M (see inflate.py), whose cost curve is that of larger models: reading weights dominates, so
-that several tokens in one pass cost little more than one.
+Without --shape (or --model GGUF) two are measured: Pointsman Mini as shipped (3 M parameters), and
+the same inflated to 65 M. The shapes of Qwen3.5-0.8B, 4B and Qwen3.6-27B are there too (see
+inflate.py): what their weights and their vocabulary of 248,320 cost, at Mini's real acceptance.
 
 Every arm decodes every item of `decode_trace.json` in every round, in an order that turns. The
-figure is tokens per CPU second of decoding, with the building of the copy index and all Python
-around it; ratios are medians over rounds of arm / plain within the round. Groups:
+figure is tokens per CPU second of decoding (per second where a GPU is used), with the building of
+the copy index and all Python around it; ratios are medians over rounds of arm / plain within the
+round. Groups:
 
   rewrite search_replace new_code prose json   FORCED: the texts are given and MTP's acceptance is
       set (per item, falling 3 % by position, independent of the text). All costs are real, copying
       is real, only which MTP drafts come true is not.
   line_edit                                    written by the model itself, acceptance real
 
-Targets. Held by --check: see TARGETS, LEAST_OF_PLAIN. Those set for the 0.8 B shape, which take
-the time of --full: routed over the whole trace >= 1.15 x the best of plain, any MTP k and copy;
->= 0.97 x combined; rewrites >= 2.5 x plain; new code >= 1.3 x plain at acceptance >= 0.8. What of
-that is reached, and why not all, is in `evals/bench/decode.md`.
+The first item of each group may stand for it (--items 1), and plain and fixed MTP, which take the
+same time everywhere in a text, may be measured on its first tokens only (--few).
+
+Targets: see decode_plan.py; what is reached, and why not all, in `evals/bench/decode.md`.
 """
 
-import argparse
 import json
 import random
 import sys
@@ -32,39 +32,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent.engine.calibration import calibrate
+from agent.engine.calibration import calibrate, load_costs, store_costs
 from agent.engine.drafters.mtp import MtpDrafter
 from agent.engine.engine import Engine, Query
 from agent.engine.generate import Generated, Job, generate
-from agent.engine.routed import Chained, Decision
+from agent.engine.llama import gpu_build
+from agent.engine.replay import Recorder
+from agent.engine.routed import Chained
 from agent.engine.sampling import Sampler, Sampling
 from agent.engine.watch import Pace
 from agent.types import DecodeHints
+from evals.bench.decode_plan import ALL, Plan, arguments, failures, plans
 from evals.bench.decode_tally import Tally, table
-from evals.bench.inflate import SHAPES, inflate
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 TRACE = Path(__file__).with_name("decode_trace.json")
-MINI = Path(__file__).parents[2] / "agent" / "models" / "pointsman-mini.gguf"
-ARMS = ("plain", "mtp:1", "mtp:2", "mtp:3", "mtp:4", "copy", "combined", "routed")
 Strategy = Literal["auto", "plain", "mtp", "copy", "combined"]
-
-LEAST_OF_PLAIN = {"65m": 0.85}
-LEAST_OF_OTHERS = 0.97
-"""Routed against plain, in every group. 0.97 is the aim for all; at 65 M prose fell to 0.87 in two
-of four runs, so that 0.85 is what can be held there (decode.md)."""
-
-TARGETS: dict[str, dict[str, float]] = {
-    "mini": {"rewrite": 1.15},
-    "65m": {"rewrite": 1.15, "search_replace": 1.1, "all": 1.1},
-}
-"""Routed against plain. The 65 M figures are far below what a quiet machine shows (decode.md): on
-shared ones memory may get twice as fast within a round, which only plain decoding gains by.
-With Mini MTP cannot pay (a pass of two tokens and a draft cost 2.2 passes of one), and a copied run
-of 8 costs 4 to 6 passes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,17 +117,23 @@ class SetAcceptance:
 class Bench:
     """One engine and the trace's items ready to be decoded by any arm."""
 
-    def __init__(self, model: Path, *, threads: int, log: Path | None) -> None:
+    _clock = staticmethod(time.perf_counter if gpu_build() else time.process_time)
+
+    def __init__(self, model: Path, *, threads: int, log: Path | None, cache: Path | None) -> None:
         self.engine = Engine(model, n_ctx=2048, threads=threads)
         self.self_test = self.engine.self_test()
-        costs = calibrate(self.engine.session, budget_s=20.0 + model.stat().st_size / 4e6)
+        costs = load_costs(cache, model, threads) if cache else None
+        if costs is None:
+            costs = calibrate(self.engine.session, budget_s=20.0 + model.stat().st_size / 1e7)
         if costs is None:
             raise SystemExit("calibration did not finish in time")
+        if cache:
+            store_costs(cache, model, threads, costs)
         self.engine.costs = costs
         self._paces: dict[str, Pace] = {}
         """Each arm knows only what it has seen itself."""
         self._starts: dict[str, Start] = {}
-        self._log = log.open("a", encoding="utf-8") if log else None
+        self._recorder = Recorder(log) if log else None
 
     def start(self, item: Item) -> Start:
         found = self._starts.get(item.prompt)
@@ -160,21 +152,19 @@ class Bench:
         return found
 
     def run(self, item: Item, arm: str, longest: int) -> tuple[Generated, float]:
-        """Decode once; CPU seconds of this process."""
+        """Decode once; CPU seconds of this process (seconds with a GPU)."""
         start, session = self.start(item), self.engine.session
         session.target.restore(start.target, start.tokens)
         if session.mtp and start.mtp:
             session.mtp.restore(start.mtp, len(start.tokens))
-        query, decisions = self._query(item, arm, start, longest), list[Decision]()
+        query = self._query(item, arm, start, longest)
         self.engine.pace = self._paces.setdefault(arm, Pace(self.engine.costs))
-        if self._log and arm == "routed":
-            self.engine.on_decision = decisions.append
-        began = time.process_time()
+        self.engine.recorder = self._recorder if arm == "routed" else None
+        began = self._clock()
         done = self._decode(query, item, start)
-        spent = time.process_time() - began
-        self.engine.on_decision = None
-        for decision in decisions:
-            self._write({"item": item.name, "group": item.group}, decision)
+        spent = self._clock() - began
+        if self.engine.recorder:
+            self.engine.recorder.end()
         return done, spent
 
     def _decode(self, query: Query, item: Item, start: Start) -> Generated:
@@ -216,12 +206,8 @@ class Bench:
             ),
         )
 
-    def _write(self, head: dict[str, str], decision: Decision) -> None:
-        assert self._log is not None
-        self._log.write(json.dumps(head | asdict(decision)) + "\n")
 
-
-def measure(bench: Bench, items: Sequence[Item], plan: "Plan") -> Tally:
+def measure(bench: Bench, items: Sequence[Item], plan: Plan) -> Tally:
     """Rounds until their number is reached and the targets are met, or the time is over."""
     tally, began = Tally(), time.monotonic()
     random_ = random.Random(1)
@@ -234,109 +220,33 @@ def measure(bench: Bench, items: Sequence[Item], plan: "Plan") -> Tally:
             random_.shuffle(order)
             texts = {}
             for arm in order:
-                done, seconds = bench.run(item, arm, plan.tokens)
+                done, seconds = bench.run(item, arm, plan.longest(arm))
                 tally.add(item.group, arm, done, seconds)
                 texts[arm] = done.tokens
-            tally.unlike += sum(t != texts["plain"] for t in texts.values())
+            tally.unlike += sum(_unlike(t, texts["plain"]) for t in texts.values())
         spent = time.monotonic() - began
-        enough = tally.rounds >= plan.rounds and not failures(tally, groups_of(items), plan.name)
+        enough = tally.rounds >= plan.rounds and not failures(tally, groups_of(items), plan)
         # The next round takes as long as one did: stay within the budget.
         if enough or spent * (tally.rounds + 1) / tally.rounds > plan.budget:
             return tally
+
+
+def _unlike(one: Sequence[int], other: Sequence[int]) -> bool:
+    return any(a != b for a, b in zip(one, other, strict=False))
 
 
 def groups_of(items: Sequence[Item]) -> list[str]:
     return [*dict.fromkeys(item.group for item in items), "all"]
 
 
-def failures(tally: Tally, groups: Sequence[str], name: str) -> list[str]:
-    found = []
-    for group in groups:
-        ratio = tally.ratio(group, "routed")
-        least = LEAST_OF_PLAIN.get(name, LEAST_OF_OTHERS)
-        least = max(least, TARGETS.get(name, {}).get(group, 0.0))
-        if ratio < least:
-            found.append(f"{name}, {group}: routed {ratio:.3f} of plain, at least {least}")
-    return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to measure on one model. `items`: most of a group; `tokens`: most of an item."""
-
-    name: str
-    model: Path
-    arms: tuple[str, ...]
-    rounds: int
-    budget: float
-    items: int = 1 << 20
-    tokens: int = 1 << 20
-
-
-_SHORT = ("plain", "mtp:1", "mtp:3", "copy", "combined", "routed")
-
-
-def plans(args: argparse.Namespace, folder: Path) -> list[Plan]:
-    arms = tuple(args.arms.split(",")) if args.arms else ARMS if args.full else _SHORT
-    items, tokens = args.items or 1 << 20, args.tokens or 1 << 20
-    if args.model:
-        rounds = args.rounds or (5 if args.full else 2)
-        return [
-            Plan(
-                name=args.model.stem,
-                model=args.model,
-                arms=arms,
-                rounds=rounds,
-                budget=args.budget or 1800.0,
-                items=items,
-                tokens=tokens,
-            )
-        ]
-    large = folder / "65m.gguf"
-    inflate(MINI, large, SHAPES["65m"])
-    if args.full:
-        rounds = args.rounds or 11
-        return [
-            Plan(name="mini", model=MINI, arms=arms, rounds=rounds, budget=600.0),
-            Plan(name="65m", model=large, arms=arms, rounds=5, budget=1800.0),
-        ]
-    return [
-        Plan(name="mini", model=MINI, arms=arms, rounds=args.rounds or 3, budget=55.0),
-        # Fewer arms, more rounds: a shared machine's memory changes its speed within a round.
-        Plan(
-            name="65m",
-            model=large,
-            arms=("plain", "combined", "routed"),
-            rounds=3,
-            budget=80.0,
-            items=1,
-            tokens=80,
-        ),
-    ]
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m evals.bench.decode")
-    parser.add_argument("--check", action="store_true", help="exit 1 below the targets")
-    parser.add_argument("--full", action="store_true", help="all arms, more rounds")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    parser.add_argument("--log", type=Path, help="append every decision of routed there")
-    parser.add_argument("--model", type=Path, help="measure this one only")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--budget", type=float, help="seconds for --model")
-    parser.add_argument("--tokens", type=int, help="most tokens of an item, with --model")
-    parser.add_argument("--items", type=int, help="most items of a group, with --model")
-    parser.add_argument("--arms", help=f"of {','.join(ARMS)}")
-    return parser.parse_args()
-
-
-def chosen(trace: dict[str, Any], most: int) -> list[Item]:
+def chosen(trace: dict[str, Any], plan: Plan) -> list[Item]:
     items = [Item(**(raw | {"sources": tuple(raw["sources"])})) for raw in trace["items"]]
     by_group = [[i for i in items if i.group == g] for g in groups_of(items)]
-    # The model's own answers are short: all of them, or noise is all that is seen.
-    by_group = [g[:most] if g and g[0].text else g for g in by_group]
-    return [item for members in by_group for item in members]
+    # The model's own answers are short: all of them, or noise is all that is seen, where plain
+    # decoding is not cut short either.
+    all_own = plan.few == ALL
+    by_group = [g if g and not g[0].text and all_own else g[: plan.items] for g in by_group]
+    return [i for members in by_group for i in members if i.group in (plan.groups or i.group)]
 
 
 def report(plan: Plan, bench: Bench, tally: Tally, groups: Sequence[str]) -> dict[str, Any]:
@@ -361,12 +271,12 @@ def main() -> int:
     figures: dict[str, Any] = {"trace": trace["commit"]}
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        for plan in plans(args, Path(folder)):
-            items = chosen(trace, plan.items)
-            bench = Bench(plan.model, threads=args.threads, log=args.log)
+        for plan in plans(args, args.cache or Path(folder)):
+            items = chosen(trace, plan)
+            bench = Bench(plan.model, threads=args.threads, log=args.log, cache=args.cache)
             tally = measure(bench, items, plan)
             figures[plan.name] = report(plan, bench, tally, groups_of(items))
-            wrong += failures(tally, groups_of(items), plan.name)
+            wrong += failures(tally, groups_of(items), plan)
             bench.engine.close()
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -245,7 +245,7 @@ def _full(layer: int, shape: Shape) -> bool:
 
 
 def inflate(source: Path, target: Path, large: Shape, *, kind: str = "q8_0") -> None:
-    """Write `source` in the shape `large`; what it holds as Q8_0 becomes `kind` (q8_0, q4_0)."""
+    """Write `source` in the shape `large`; its Q8_0 becomes `kind` (q8_0, q4_0, f32)."""
     import gguf
 
     reader = gguf.GGUFReader(source)
