@@ -28,6 +28,13 @@ def configure(parser: Parser, name: str) -> None:
         "--resume", metavar="ID", nargs="?", const="", dest="conversation",
         help="go on with a conversation: the last one, or one of /sessions",
     )  # fmt: skip
+    parser.add_argument(
+        "--inline", action="store_true", help="keep the terminal's scrollback; no other screen"
+    )
+    parser.add_argument(
+        "--reduced-motion", action="store_true",
+        help="nothing blinks, seconds pass in steps (REDUCED_MOTION=1 works too)",
+    )  # fmt: skip
     add_run_options(parser)
 
 
@@ -59,4 +66,12 @@ def setup_for(args: argparse.Namespace, root: Path) -> "Setup":
         return load_settings(argparse.Namespace(**{**vars(args), **flags}), root)
 
     words = Words(lines=lines, tally=Tally, closing=rows, usd=usd, seconds=seconds)
-    return Setup(loaded=load_settings(args, root), reload=reload, words=words)
+    calm = getattr(args, "reduced_motion", False) or os.environ.get("REDUCED_MOTION", "") == "1"
+    return Setup(
+        loaded=load_settings(args, root),
+        reload=reload,
+        words=words,
+        screen="inline" if getattr(args, "inline", False) else "whole",
+        motion="reduced" if calm else "usual",
+        resume=getattr(args, "conversation", None),
+    )

@@ -1,5 +1,6 @@
 """The conversation in the terminal. `run` is all that others need; Textual is loaded by it."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,14 @@ def run(setup: "Setup", root: Path) -> int:
     from agent.tui.app import ChatApp
     from agent.tui.session import Session
 
-    app = ChatApp(Session(setup, root))
-    code = app.run()
+    session = Session(setup, root)
+    app = ChatApp(session)
+    try:
+        code = app.run(inline=setup.screen == "inline")
+    finally:
+        session.close()
+    if setup.screen == "inline" and app.talk.text:
+        sys.stdout.write(f"{app.talk.text}\n")
     if code is None:  # Textual ended it and showed why
         return CRASHED if app.return_code else 0
     return code

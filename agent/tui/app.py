@@ -100,7 +100,7 @@ class ChatApp(Screens):
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.ansi_theme_dark = ANSI
         self.session = session
-        session.talking.approver = Asker(lambda q: self._came(q), session.stop)
+        session.talking.approver = Asker(self.came, session.stop)
         self.words = session.setup.words
         self._queue: deque[Ask] = deque()
         self._job: Ask | None = None
@@ -121,7 +121,9 @@ class ChatApp(Screens):
         self.banner = Banner(" UNSANDBOXED: commands of this repository run as you ")
         self.talk = Conversation()
         self.plan, self.tests = PlanPane(), TestPane()
-        self.stage, self.meter = Stage(self.words), Meter(self.words)
+        calm = self.session.setup.motion == "reduced"
+        self.stage = Stage(self.words, 2.0 if calm else 0.25)
+        self.meter = Meter(self.words)
         self.prompt = Prompt()
         panes = (self.plan, self.tests, self.stage, self.meter)
         self.transcript = Transcript(self.words, self.talk, panes)
@@ -150,7 +152,12 @@ class ChatApp(Screens):
         notices = self.session.loaded.notices
         self.talk.lines(Say(label="note", text=notice, style="yellow") for notice in notices)
         self.input.focus()
+        if self.session.setup.motion == "reduced":
+            self.animation_level = "none"
+            self.input.cursor_blink = False
         self.call_after_refresh(self._introduce)
+        if self.session.setup.resume is not None:
+            self.submit(f"/sessions {self.session.setup.resume or 'last'}")
 
     @property
     def input(self) -> Input:
@@ -182,7 +189,7 @@ class ChatApp(Screens):
         self.call_from_thread(self.input.recall, self._typed.load())
         waiting = self.session.waiting()
         if waiting:
-            self._came(Say(label="note", text=waiting, style="yellow", note="/resume"))
+            self.came(Say(label="note", text=waiting, style="yellow", note="/resume"))
 
     # ------------------------------------------------------------------ jobs
 
@@ -199,7 +206,7 @@ class ChatApp(Screens):
         try:
             self.input.names = choices(self.session.app)
         except PointsmanError as error:
-            self._came(self._error(error))
+            self.came(self._error(error))
             self.input.names = ()
         self.input.post_message(Input.Moved())
 
@@ -257,14 +264,14 @@ class ChatApp(Screens):
         """The boundary of the job's thread: whatever goes wrong there becomes words."""
         try:
             for item in batched(items):
-                self._came(item)
+                self.came(item)
         except PointsmanError as error:
-            self._came(self._error(error))
+            self.came(self._error(error))
         except Exception as error:
             what = f"unexpected: {type(error).__name__}: {error}"
-            self._came(Say(label="error", text=what, style="red"))
+            self.came(Say(label="error", text=what, style="red"))
 
-    def _came(self, item: Item) -> None:
+    def came(self, item: Item) -> None:
         self.post_message(self.Came(item))
 
     def on_chat_app_ended(self) -> None:
@@ -353,32 +360,12 @@ class ChatApp(Screens):
         try:
             mode = self.session.talking.cycle()
         except PointsmanError as error:
-            self._came(self._error(error))
+            self.came(self._error(error))
             return
-        self._came(Say(label="mode", text=mode, note=MEANING[mode]))
-
-    def on_conversation_copied(self, message: Conversation.Copied) -> None:
-        self.copy(message.text)
+        self.came(Say(label="mode", text=mode, note=MEANING[mode]))
 
     def on_conversation_left(self) -> None:
         self.input.focus()
-
-    def action_copy_last(self) -> None:
-        block = self.talk.last_answer()
-        if block is not None:
-            self.copy(block.source)
-
-    def copy(self, text: str) -> None:
-        """To the terminal's clipboard, and to this machine's where it has one."""
-        self.copy_to_clipboard(text)
-        self._copy_here(text)
-
-    @work(thread=True, group="aside", exit_on_error=False)
-    def _copy_here(self, text: str) -> None:
-        from agent.tui.clipboard import put
-
-        took = ", ".join(("the terminal", *put(text)))
-        self._came(Say(label="copied", text=f"{len(text):,} characters", note=f"to {took}"))
 
     def action_scroll_conversation(self, pages: int) -> None:
         self.talk.pages(pages)

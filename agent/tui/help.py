@@ -17,11 +17,14 @@ KEYS = (
     ("Enter", "send"),
     ("Ctrl+J", "new line"),
     ("Up, Down", "history, at the ends of the text"),
-    ("Tab", "complete the command; else to the conversation"),
-    ("Esc", "stop the run at once; the tree stays as it was"),
+    ("Tab", "complete; from an empty input to the conversation"),
+    ("@", "files and symbols of the repository, fuzzy"),
+    ("Shift+Tab", "next mode: ask, accept-edits, plan, auto"),
+    ("Esc", "stop at once, what waits too; the tree stays as it was"),
     ("PgUp, PgDn", "scroll the conversation"),
     ("Ctrl+O", "fold and unfold long output"),
     ("F2", "plan and tests beside the conversation"),
+    ("F3", "tests: what failed, run again"),
     ("F4", "review the last patch"),
     ("Ctrl+P", "command palette"),
     ("Ctrl+C", "copy what is selected with the mouse"),
@@ -31,9 +34,18 @@ REVIEW = (
     ("a, r, u", "accept, reject, undecide the hunk"),
     ("A, R", "accept all, reject all"),
     ("↓ ↑", "next, previous hunk"),
+    ("e, E", "edit the hunk here, or in $EDITOR"),
     ("s", "side by side, or inline"),
     ("Enter", "apply what is accepted"),
     ("Esc", "leave, nothing is written"),
+)
+
+
+CONVERSATION = (
+    ("↑ ↓", "choose a block"),
+    ("Enter", "fold or unfold it; a click on its title too"),
+    ("c", "copy it whole; the mouse selects parts"),
+    ("Esc", "back to the input"),
 )
 
 
@@ -57,6 +69,7 @@ def _text() -> Text:
         ("Keys", KEYS),
         ("Commands", [(f"/{c.name} {c.operand}".strip(), c.help) for c in COMMANDS]),
         ("", [("!command", "run a command line in the sandbox, without network")]),
+        ("In the conversation (Tab)", CONVERSATION),
         ("Review of a patch", REVIEW),
     ):
         if title:

@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
+from textual import work
 from textual.app import App
 
 from agent.tui.commands import Command
+from agent.tui.conversation import Conversation
 from agent.tui.items import Offer, Question, Say, Sheet, Tested
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ class Screens(App[int]):
     """The part of the application that shows other screens."""
 
     session: "Session"
+    talk: Conversation
     last_tests: Tested | None = None
 
     @property
@@ -33,6 +36,9 @@ class Screens(App[int]):
         raise NotImplementedError
 
     def aside(self, items: "Iterator[Item]") -> None:
+        raise NotImplementedError
+
+    def came(self, item: "Item") -> None:
         raise NotImplementedError
 
     def say(self, label: str, text: str, note: str = "", style: str = "") -> None:
@@ -48,6 +54,28 @@ class Screens(App[int]):
                 self._ask(item)
             case Tested():
                 self.last_tests = item
+
+    # ------------------------------------------------------------------ copying
+
+    def on_conversation_copied(self, message: Conversation.Copied) -> None:
+        self.copy(message.text)
+
+    def action_copy_last(self) -> None:
+        block = self.talk.last_answer()
+        if block is not None:
+            self.copy(block.source)
+
+    def copy(self, text: str) -> None:
+        """To the terminal's clipboard, and to this machine's where it has one."""
+        self.copy_to_clipboard(text)
+        self._copy_here(text)
+
+    @work(thread=True, group="aside", exit_on_error=False)
+    def _copy_here(self, text: str) -> None:
+        from agent.tui.clipboard import put
+
+        took = ", ".join(("the terminal", *put(text)))
+        self.came(Say(label="copied", text=f"{len(text):,} characters", note=f"to {took}"))
 
     # ------------------------------------------------------------------ reviews
 

@@ -35,16 +35,18 @@ class Stage(Static):
     """What is being done, how far it is, since when, and what waits. Four times a second, no
     animation: the seconds are what moves."""
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: Words, every: float = 0.25) -> None:
         super().__init__(id="stage")
         self._words = words
+        self._every = every
+        self._written, self._first = 0, 0.0
         self._stage, self._detail = "", ""
         self._since = 0.0
         self._done = self._total = 0
         self.queued = 0
 
     def on_mount(self) -> None:
-        self.set_interval(0.25, self._tick)
+        self.set_interval(self._every, self._tick)
         self.rest()
 
     def begin(self, name: str) -> None:
@@ -69,12 +71,35 @@ class Stage(Static):
                 self._done, self._total = event.done, event.total or 0
                 self._detail = one_line(event.detail, 40) or self._detail
             case ev.RequestStarted():
-                self._detail = one_line(f"asking {event.route.model or event.route.provider}", 40)
-            case ev.RunFinished():
+                # No place says how far it has read; that it reads, and since when, is known.
+                self._since, self._written = time.monotonic(), 0
+                self._stage = "reading the prompt"
+                self._detail = one_line(event.route.model or event.route.provider or "?", 40)
+            case ev.TextDelta() | ev.ThinkingDelta():
+                self._count(event.text)
+                return
+            case ev.ToolStarted():
+                self.begin(event.name)
+                self._detail = one_line(event.summary, 40)
+            case ev.ApprovalAsked():
+                self.begin("waiting for you")
+            case ev.RunFinished() | ev.TurnFinished():
                 self.rest()
             case _:
                 return
         self._draw()
+
+    def _count(self, text: str) -> None:
+        if not self._written:
+            self._stage, self._first = "writing", time.monotonic()
+        self._written += len(text)
+
+    def _speed(self) -> str:
+        """An estimate while text arrives: four characters are about a token."""
+        passed = time.monotonic() - self._first
+        if self._stage != "writing" or passed < 1.0:
+            return ""
+        return f"  ~{self._written / 4 / passed:.0f} tok/s"
 
     def _tick(self) -> None:
         if self._stage:
@@ -94,6 +119,7 @@ class Stage(Static):
         if self._detail:
             text.append(f"  {self._detail}", "dim")
         text.append(f"  {self._words.seconds(time.monotonic() - self._since)}", "cyan")
+        text.append(self._speed(), "cyan")
         if self.queued:
             text.append(f"  · {self.queued} queued", "bold")
         text.append("  · Esc stops", "dim")

@@ -83,8 +83,9 @@ class Talking:
             talk.close()
 
     def switch(self, name: str) -> Iterator[Item]:
-        """Another conversation: by its id or the end of it."""
-        found = [s for s in self._app().talks.conversations() if s.id.endswith(name)]
+        """Another conversation: by its id, the end of it, or `last`."""
+        known = self._app().talks.conversations()
+        found = known[:1] if name == "last" else tuple(s for s in known if s.id.endswith(name))
         if len(found) != 1:
             raise ConfigError(
                 f"there is no conversation {one_line(name, 40)!r}", remedy="/sessions"

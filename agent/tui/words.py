@@ -6,7 +6,7 @@ the functions, this module says what they look like.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from agent.config import Loaded
 from agent.events import Event, RunFinished, Spent, TestsFinished
@@ -75,5 +75,10 @@ class Setup:
     """
 
     loaded: Loaded
+    screen: Literal["whole", "inline"] = "whole"
+    """inline: below what the terminal shows; the conversation stays in its scrollback."""
+    motion: Literal["usual", "reduced"] = "usual"
+    resume: str | None = None
+    """A conversation to go on with, by the end of its id; empty: the last one."""
     reload: Callable[[Mapping[str, object]], Loaded]
     words: Words

@@ -1,4 +1,4 @@
-"""The main screens at 80x24 as SVG, from scripted events: the same events give the same picture.
+"""The main screens at 80x24 and 160x50 as SVG: the same events and keys give the same picture.
 
 A changed picture is a change to look at; `--snapshot-update` accepts it.
 """
@@ -6,12 +6,14 @@ A changed picture is a change to look at; `--snapshot-update` accepts it.
 from pathlib import Path
 
 import pytest
+from pytest_textual_snapshot import SVGImageExtension
 
 from agent import events as ev
-from agent.tui.items import Offer, Sheet
+from agent.approvals import Approval, Remembered
+from agent.tui.items import Offer, Question, Sheet, Tested
 from agent.types import DecodeStats, Outcome, Plan, Route, Step, Task, Totals, Usage
 from tests.tui.support import budget, chat, screen, until
-from tools.types import FileChange, Patch, Suspect, TestCommand
+from tools.types import FileChange, Patch, Suspect, TestCase, TestCommand, TestRun
 
 LOCAL = Route(
     location="local", provider="worker", model="qwen3.5-4b", reason="edit steps go local first"
@@ -154,52 +156,127 @@ LEDGER = Sheet(
 )
 
 
-@pytest.fixture
-def app(tmp_path):
-    return chat(budget(tmp_path / "budget"))
+TESTED = Tested(
+    ids=(),
+    run=TestRun(
+        command=TestCommand(
+            kind="pytest", argv=("python", "-m", "pytest"), source="pyproject.toml"
+        ),
+        cases=(
+            TestCase(id=RED, outcome="failed", message="AssertionError: assert False\n  where …"),
+            TestCase(id="tests/test_cart.py::test_fee", outcome="passed"),
+        ),
+        status="failed",
+        exit_code=1,
+        output="",
+        duration_s=1.2,
+    ),
+)
+RUN_IT = Approval(
+    call_id="r1",
+    kind="run",
+    summary="python -m pytest -q",
+    argv=("python", "-m", "pytest", "-k", "limit or fee"),
+    remember=Remembered(words=("python", "-m", "pytest"), exact=False),
+)
+EDIT_IT = Approval(
+    call_id="e1",
+    kind="edit",
+    summary="edit shop/cart.py",
+    diff="@@ -4 +4 @@\n-    return total < limit\n+    return total <= limit\n",
+    changes=PATCH.changes,
+)
+TURN: tuple[ev.Event, ...] = (
+    ev.TurnStarted(conversation_id="c", turn=1, text="", mode="ask"),
+    ev.Routed(step_id="t1", step_kind="chat", route=LOCAL),
+    ev.TextDelta(step_id="t1", text="The limit itself is **refused**:\n\n```python\nreturn total"),
+    ev.TextDelta(step_id="t1", text=" < limit\n```\n\n- `allowed` compares with `<`\n"),
+    ev.TextDelta(
+        step_id="t1", text="\n| total | now | wanted |\n|---|---|---|\n| 9 | no | yes |\n"
+    ),
+    ev.RequestFinished(
+        request_id="r", ledger_row=1, status="settled", usage=None, usd_micro=0, duration_s=1.0
+    ),
+    ev.ToolStarted(call_id="t", name="read", summary="read shop/cart.py 1-6", path="shop/cart.py"),
+    ev.ToolFinished(
+        call_id="t", name="read", ok=True, summary="6 lines", output="1 def\n2 if", duration_s=0.01
+    ),
+    ev.EditApplied(call_id="e1", entry_id="000001-aa", paths=("shop/cart.py",), diff=EDIT_IT.diff),
+    ev.TurnFinished(
+        conversation_id="c",
+        turn=1,
+        status="answered",
+        reason="",
+        exit_code=0,
+        totals=TOTALS,
+        duration_s=4.2,
+    ),
+)
 
 
-def scripted(app, *items, press=(), ready=lambda: True):
-    """Feed the items, settle what differs between machines, press keys."""
+def question(approval):
+    return Question(approval=approval, answer=lambda decision: None)
 
-    async def before(pilot):
+
+SCREENS: tuple[tuple[str, tuple[object, ...], tuple[str, ...], str], ...] = (
+    ("start", (), (), "say what you want"),
+    ("help", (), ("f1",), "files and symbols"),
+    ("completion", (), ("/", "r", "e"), "change code"),
+    ("ledger", (LEDGER,), (), "requests"),
+    ("approval of a command", (question(RUN_IT),), (), "whatever follows"),
+    ("approval of an edit", (question(EDIT_IT),), (), "hunk by hunk"),
+    ("tests", (TESTED,), ("f3",), "AssertionError"),
+    ("conversation", TURN, (), "done"),
+    ("review inline", (OFFER,), ("a",), "1 accepted"),
+    ("review side by side", (OFFER,), ("s", "r"), "1 rejected"),
+    ("hunk in the editor", (OFFER,), ("e",), "Take it"),
+    ("a run", (*RUN, *END), (), "✔ verified"),
+)
+"""Name, what came, keys pressed, what stands on the screen then."""
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=["80x24", "160x50"])
+async def test_screens(tmp_path, snapshot, size):
+    """One application per size walks through all of them, by keys."""
+    pictures = snapshot.use_extension(SVGImageExtension)
+    app = chat(budget(tmp_path / "budget"))
+    async with app.run_test(size=size) as pilot:
         app.input.cursor_blink = False
         await until(pilot, lambda: "budget @" in screen(app))
         app.heading.tell("shop @ main", "sandbox bwrap · local qwen3.5-4b", local_only=False)
-        for item in items:
-            await app.on_chat_app_came(app.Came(item))
-        await pilot.pause()
-        await pilot.press(*press)
-        await until(pilot, ready)
-        await pilot.pause(0.2)
-
-    return before
-
-
-def test_start(app, snap_compare):
-    assert snap_compare(app, run_before=scripted(app))
-
-
-def test_a_run_with_plan_tests_and_meter(app, snap_compare):
-    before = scripted(app, *RUN, *END)
-    assert snap_compare(app, run_before=before, terminal_size=(130, 40))
-
-
-def test_the_same_run_at_80x24_with_the_plan_opened(app, snap_compare):
-    assert snap_compare(app, run_before=scripted(app, *RUN, *END, press=["f2"]))
+        for name, items, keys, seen in SCREENS:
+            for item in items:
+                app.on_chat_app_came(app.Came(item))
+            await pilot.pause(0.1)
+            await pilot.press(*keys)
+            await until(pilot, lambda seen=seen: seen in screen(app), 20.0)
+            await pilot.pause(0.2)
+            if name == "a run" and size[0] < 110:
+                await pilot.press("f2")
+                await pilot.pause(0.1)
+            assert app.export_screenshot() == pictures(name=name), name
+            while len(app.screen_stack) > 1:
+                app.pop_screen()
+                await pilot.pause()
+            app.input.load_text("")
+            app.talk.empty()
+            await pilot.pause(0.1)
 
 
-def test_review_with_one_hunk_accepted(app, snap_compare):
-    assert snap_compare(app, run_before=scripted(app, OFFER, press=["a"]))
-
-
-def test_review_side_by_side(app, snap_compare):
-    assert snap_compare(app, run_before=scripted(app, OFFER, press=["s", "a", "r"]))
-
-
-def test_ledger(app, snap_compare):
-    assert snap_compare(app, run_before=scripted(app, LEDGER))
-
-
-def test_help(app, snap_compare):
-    assert snap_compare(app, run_before=scripted(app, press=["f1"]))
+async def test_without_colour_and_with_marks(tmp_path, monkeypatch):
+    """What colours say is said by signs and words too: the same screens without any colour."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = chat(budget(tmp_path / "budget"))
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until(pilot, lambda: "budget @" in screen(app))
+        for item in (*RUN, *END, OFFER):
+            app.on_chat_app_came(app.Came(item))
+        await until(pilot, lambda: "undecided" in screen(app))
+        assert "-     return total < limit" in screen(app)
+        await pilot.press("a")
+        await until(pilot, lambda: "[✔]" in screen(app))
+        strips = app.screen._compositor.render_strips()
+        colours = {s.style.color for strip in strips for s in strip if s.style and s.style.color}
+        named = {c.name for c in colours if not c.is_default and c.triplet is not None}
+        greys = {n for n in named if len({n[1:3], n[3:5], n[5:7]}) == 1}
+        assert named == greys, named
