@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from agent import events
+from agent.chat.tools.base import Desk, View
+from agent.chat.tools.look import without_hidden
 from agent.types import Task
 from tests.agent.repos import FIXED, shop
 from tests.agent.test_flow import PLAN, RIGHT, app, fix, golden, of, outcome, story
 from tests.loopback import Reply, dialects, serve
+from tests.providers.asks import Never
 
 LOOK = ("l1", "references", json.dumps({"name": "clamp"}))
 READ = ("l2", "read", json.dumps({"path": "shop.py", "first_line": 1, "last_line": 10}))
@@ -19,7 +22,6 @@ ACT = ("l3", "run", json.dumps({"argv": ["rm", "-rf", "."], "timeout_s": 0, "kee
 @pytest.mark.parametrize("kind", ["frontier", "onprem"])
 def test_it_looks_around_with_tools_that_only_look(tmp_path: Path, kind: str) -> None:
     root = shop(tmp_path / "shop")
-    (root / "hidden.py").write_text("def clamp_of_canary_7f3a(value):\n    return value\n")
     say = dialects.anthropic if kind == "frontier" else dialects.openai
     script = [say("I look.", tools=[LOOK, ACT]), say(tools=[READ]), say(PLAN), say(RIGHT)]
     with serve(script) as server:
@@ -28,7 +30,7 @@ def test_it_looks_around_with_tools_that_only_look(tmp_path: Path, kind: str) ->
             if kind == "frontier"
             else {"onprem_url": server.url, "onprem_model": "coder"}
         )
-        one = app(root, **flags, privacy_local_only=["hidden.py"])
+        one = app(root, **flags)
         seen = fix(one)
         if kind == "onprem":
             one.journal.undo(root)
@@ -36,7 +38,6 @@ def test_it_looks_around_with_tools_that_only_look(tmp_path: Path, kind: str) ->
             again = list(app(root).run(task, replay=one.runs()[0].path))
             assert outcome(again).verdict == "verified"
             assert not of(again, events.RequestStarted)
-    assert "canary_7f3a" not in json.dumps([r.body for r in server.received])
     assert outcome(seen).verdict == "verified", outcome(seen)
     assert (root / "shop.py").read_text() == FIXED
     looked = of(seen, events.ToolFinished)
@@ -77,3 +78,22 @@ def test_a_server_that_takes_no_tools_is_asked_without(tmp_path: Path) -> None:
     assert outcome(seen).verdict == "verified"
     assert "tools" not in server.received[1].body
     assert any("takes no tools" in n.message for n in of(seen, events.Notice))
+
+
+def test_the_map_leaves_out_what_may_not_be_sent() -> None:
+    labels = {"b.py": "local_only", "c.py": "onprem_ok"}
+    desk = Desk(
+        audience="frontier",
+        label=lambda paths: labels.get(paths[0], "open"),  # type: ignore[arg-type, return-value]
+        view=lambda: View(read=lambda path: None, files=(), index=lambda: None),  # type: ignore[arg-type, return-value]
+        cancel=Never(),
+    )
+    text = (
+        "a.py:\n  def a  :1\nb.py:\n  def b  :1\n    def bb  :2\nc.py:\n  def c  :1\nd.py:\n  x\n"
+    )
+    assert without_hidden(text, desk) == "a.py:\n  def a  :1\nd.py:\n  x\n"
+    desk.audience = "onprem"
+    assert "def c" in without_hidden(text, desk)
+    assert "def b" not in without_hidden(text, desk)
+    desk.audience = "local"
+    assert without_hidden(text, desk) == text
