@@ -5,6 +5,7 @@ from itertools import islice
 
 from tools.index import query as queries
 from tools.index.query import Query
+from tools.index.records import KINDS
 from tools.index.search import Scored, Weights, rank
 from tools.index.state import State
 from tools.types import Hit, Symbol
@@ -109,19 +110,25 @@ def _top_level(state: State, path: str) -> Iterator[Symbol]:
 
 
 def _by_centrality(state: State, most: int) -> Iterator[Symbol]:
+    """Equal scores in path and line order, not in that of documents: edits renumber them."""
     import numpy as np
 
-    score = state.centrality
-    order = np.lexsort((np.arange(len(score)), -np.round(score, 12)))
-    found = 0
-    for at in order:
-        if found >= most or score[at] <= 0:
-            return
+    kinds = np.concatenate([np.zeros(0, np.uint8), *(s.kinds for s in state.view.segments)])
+    score = np.round(state.centrality, 12)
+    score[np.isin(kinds, (KINDS.index("constant"), KINDS.index("module")))] = 0.0
+    if not len(score):
+        return
+    least = max(float(np.partition(score, -min(most, len(score)))[-min(most, len(score))]), 1e-12)
+    found = []
+    for at in np.flatnonzero(score >= least):
         segment = int(np.searchsorted(np.array(state.view.offsets[1:]), at, side="right"))
-        symbol = state.segments[segment].symbol(int(at) - state.view.offsets[segment])
-        if symbol.name and symbol.kind != "constant":
-            found += 1
-            yield symbol
+        doc = int(at) - state.view.offsets[segment]
+        file = int(state.segments[segment].file_of[doc])
+        path = state.segments[segment].paths[file]
+        found.append((-float(score[at]), path, doc, segment))
+    for _, _, doc, segment in sorted(found)[:most]:
+        symbol = state.segments[segment].symbol(doc)
+        yield symbol
 
 
 def _around(state: State, symbol: Symbol) -> tuple[Symbol, ...]:
