@@ -20,7 +20,7 @@ from evals.datasets.build import Rejected, baseline, draft, passing, prove, run_
 from evals.datasets.recipe import Edit, Package, Recipe, Stratum
 from evals.datasets.slips import SLIPS, Function, Replace, Source, functions
 from evals.datasets.sources import cache_root, sdist, unpack
-from evals.datasets.witness import statement, witnesses
+from evals.datasets.witness import Witness, statement, witnesses
 from evals.grade import is_test_file
 from tools.types import Sandbox, TestCase
 
@@ -136,19 +136,20 @@ class Trial:
             stratum=bug.stratum,
             origin=f"{bug.name} in {bug.function}",
         )
-        return self._told_by(recipe, red, hide)
+        return self.told_by(recipe, edits, red, hide)
 
-    def _told_by(self, recipe: Recipe, red: tuple[str, ...], hide: bool) -> Recipe | None:
-        """With the text of the issue, if what happens can be told; and proved."""
-        self._write(recipe.edits)
-        instance = replace(self._draft, FAIL_TO_PASS=red)
-        try:
-            shown = list(witnesses(instance, self._clean, self._tree, red[:8], self._sandbox))
-        finally:
-            self._restore(recipe.edits)
-        told = [(statement(witness), not hide) for witness in shown[:3]]
+    def told_by(
+        self, recipe: Recipe, parts: list[tuple[Edit, ...]], red: tuple[str, ...], hide: bool
+    ) -> Recipe | None:
+        """With the text of the issue, if what happens can be told; and proved.
+
+        Of two places each is told by a call of its own: a text about one of them would not do for
+        tests of both.
+        """
+        report = self._report(red)
+        told = [(text, not hide) for text in self._texts(recipe.edits, parts, red)]
         # without a call that shows it, an issue has to point to its test
-        for text, visible in (*told, (self._report(red), True)):
+        for text, visible in (*told, (report, True)):
             full = replace(recipe, problem_statement=text, tests_visible=visible)
             try:
                 prove(full, self._sandbox)
@@ -157,6 +158,28 @@ class Trial:
             else:
                 return full
         return None
+
+    def _texts(
+        self, whole: tuple[Edit, ...], parts: list[tuple[Edit, ...]], red: tuple[str, ...]
+    ) -> list[str]:
+        """Texts to choose from, of what happens with all parts; none where one shows in no call."""
+        found = self._shown(whole, red)
+        groups = [found]
+        if len(parts) > 1:
+            alone = [{(w.where, w.call) for w in self._shown(p, self._red(p))} for p in parts]
+            groups = [[w for w in found if (w.where, w.call) in calls] for calls in alone]
+        choices = zip(*(group[:3] for group in groups), strict=False)
+        return ["\n\n".join(dict.fromkeys(map(statement, choice))) for choice in choices]
+
+    def _shown(self, edits: tuple[Edit, ...], red: tuple[str, ...]) -> list[Witness]:
+        """Calls of some of these tests that come out otherwise with these edits."""
+        asked = (*red[:6], *red[-6:])
+        instance = replace(self._draft, FAIL_TO_PASS=asked or ("?",))
+        self._write(edits)
+        try:
+            return list(witnesses(instance, self._clean, self._tree, asked, self._sandbox))
+        finally:
+            self._restore(edits)
 
     def _report(self, red: tuple[str, ...]) -> str:
         """What a failing test says, where no single call shows the bug."""

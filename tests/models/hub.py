@@ -49,12 +49,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.seen.append((self.command, path, self.headers.get("Range")))
-        owner, name, *rest = path.strip("/").removeprefix("api/models/").split("/")
+        plain = path.strip("/").removeprefix("api/").removeprefix("models/")
+        owner, name, *rest = plain.removeprefix("datasets/").split("/")
         repo = f"{owner}/{name}"
         if repo in self.hub.gated:
             self._error(403, "GatedRepo")
         elif repo not in self.hub.files:
             self._error(404, "RepoNotFound")
+        elif path.startswith("/api/datasets/") and rest[:1] == ["tree"]:
+            self._tree(repo)
         elif path.startswith("/api/models/"):
             self._listing(repo)
         elif rest[:1] == ["resolve"] and "/".join(rest[2:]) in self.hub.files[repo]:
@@ -67,6 +70,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-Error-Code", code)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def _tree(self, repo: str) -> None:
+        """A page of a data set's files."""
+        rows = [
+            {"type": "file", "path": path, "size": len(data), "oid": "b" * 40}
+            for path, data in self.hub.files[repo].items()
+        ]
+        self._send(rows)
 
     def _listing(self, repo: str) -> None:
         files = [
@@ -82,7 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
             }
             for path, data in self.hub.files[repo].items()
         ]
-        body = json.dumps({"id": repo, "sha": COMMIT, "siblings": files}).encode()
+        self._send({"id": repo, "sha": COMMIT, "siblings": files})
+
+    def _send(self, value: object) -> None:
+        body = json.dumps(value).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
