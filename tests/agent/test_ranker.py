@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from agent import pool
-from agent.ranker import Context, load, order, words, worth_it
+from agent.ranker import HANG_COST, Context, cost, load, order, words, worth_it
 from agent.ranker.features import NAMES, OPERATORS, features
 from agent.ranker.model import WEIGHTS
 from agent.ranker.tokens import Local, grams, tokens
@@ -72,20 +72,25 @@ def test_a_line_whose_operands_are_equal_is_put_right_first() -> None:
     assert "high" in found.candidates[0].after
 
 
-def test_what_may_hang_goes_later_than_its_probability_says() -> None:
+def test_what_may_hang_costs_more_than_a_try() -> None:
     looped = "def f(n):\n    while n > 0:\n        n = n - 1\n    return n - 1\n"
     suspects = tuple(Suspect(path="loop.py", line=n, symbol="f", score=1.0) for n in range(2, 5))
     source = {"loop.py": looped.encode()}
     some = list(pool.stream(source.get, suspects, limit=200))
     shared = Context(sources=source, suspects=suspects, told=words("f"), general=load().general)
-    found = order(some, shared, load())
-    by_weight = sorted(some, key=lambda c: -found.weights[c])
-    inside = [c for c in some if c.line < 4]
+    costs = cost(np.array([features(shared, c) for c in some], np.float32))
+    assert {HANG_COST} == {float(x) for x, c in zip(costs, some, strict=True) if c.line in (2, 3)}
+    assert {1.0} == {float(x) for x, c in zip(costs, some, strict=True) if c.line == 4}
 
-    def mean(row: list[Candidate] | tuple[Candidate, ...]) -> float:
-        return sum(row.index(c) for c in inside) / len(inside)
 
-    assert mean(list(found.candidates)) > mean(by_weight)
+def test_neither_order_can_ruin_the_other() -> None:
+    some = candidates()
+    found = order(some, context(), load()).candidates
+    by_weight = sorted(some, key=lambda c: -order(some, context(), load()).weights[c])
+    for place, candidate in enumerate(some[:60], 1):
+        assert found.index(candidate) < 3 * place
+    for place, candidate in enumerate(by_weight[:60], 1):
+        assert found.index(candidate) < 2 * place + 2
 
 
 def test_features_are_finite_for_every_operator() -> None:
