@@ -85,8 +85,9 @@ def test_what_may_hang_costs_more_than_a_try() -> None:
 
 def test_neither_order_can_ruin_the_other() -> None:
     some = candidates()
-    found = order(some, context(), load()).candidates
-    by_weight = sorted(some, key=lambda c: -order(some, context(), load()).weights[c])
+    made = order(some, context(), load())
+    found = made.candidates
+    by_weight = sorted(some, key=lambda c: -made.weights[c])
     for place, candidate in enumerate(some[:60], 1):
         assert found.index(candidate) < 3 * place
     for place, candidate in enumerate(by_weight[:60], 1):
