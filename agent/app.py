@@ -198,7 +198,7 @@ class App:
         with scratch.claimed(directory):
             deps = self.deps(run_id, directory, task, answers, places)
             with closing(Recorder(directory)) as recorder:
-                for event in run(task, deps):
+                for event in _with_notices(run(task, deps), places):
                     recorder.write(event, time.monotonic() - began)
                     yield event
 
@@ -386,3 +386,13 @@ class App:
             return "onprem_ok" if onprem_ok.match_file(path) else "open"
 
         return lambda found: strictest(*(label(p) for p in found))
+
+
+def _with_notices(events: Iterator[Event], places: Places) -> Iterator[Event]:
+    """What befell the engine is said before the event that it came with."""
+    from agent.events import Notice
+
+    for event in events:
+        for text in places.notices():
+            yield Notice(message=text, level="warning")
+        yield event

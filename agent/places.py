@@ -1,9 +1,10 @@
 """The inference portfolio: which locations there are, what serves them, what they can do."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from agent import paths
@@ -37,6 +38,7 @@ class Places:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._made: dict[Location, Provider] | None = None
+        self._notices: SimpleQueue[str] = SimpleQueue()
 
     @classmethod
     def replayed(cls, settings: Settings, recorded: "Sequence[Place]") -> "Places":
@@ -181,6 +183,14 @@ class Places:
         """The local model's worker, started where it is not running; None without such a model."""
         return None if self.local_model is None else self._worker(self.local_model)
 
+    def notices(self) -> Iterator[str]:
+        """What befell the local model's worker since this was last asked: why it was restarted."""
+        while True:
+            try:
+                yield self._notices.get_nowait()
+            except Empty:
+                return
+
     def _worker(self, model: LocalModel) -> Endpoint:
         from agent.serve.supervise import ensure_worker
 
@@ -191,6 +201,7 @@ class Places:
             threads=self._settings.local_threads,
             idle_s=self._settings.worker_idle_s,
             kv=self._settings.local_kv,
+            notify=self._notices.put,
         )
 
     def _onprem(self) -> Provider | None:

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         _desk(args, app, run_id),
         token=secret,
         counter=counter(app.places.local_endpoint),
-        tell=lambda told: _tell(args, told),
+        tell=lambda told: _tell(args, app, told),
     )
     _announce(args, app, listener.getsockname()[1], file, secret if new else None)
     serve(front, listener)
@@ -137,9 +137,10 @@ def _announce(
     _say(*lines)
 
 
-def _tell(args: argparse.Namespace, told: "Told") -> None:
-    """One line for each request."""
+def _tell(args: argparse.Namespace, app: "App", told: "Told") -> None:
+    """One line for each request, and for what befell the engine meanwhile."""
     served = told.served
+    _say(*app.places.notices())
     if args.json:
         emit(_record(told))
     if args.quiet:

@@ -156,6 +156,26 @@ def nvidia(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tool
 
 
+def test_the_doctor_sees_cards_that_the_library_cannot_use(nvidia: Path) -> None:
+    from agent.cli.checks import _gpus
+
+    first, second = _gpus("cpu")
+    assert "RTX 4090, 22.5 of 24.0 GiB free; idle" in first.detail
+    assert first.state == second.state == "warn"
+    assert first.next == models.gpu_install_command()
+    assert "GGML_CUDA=on" in first.next
+    assert [c.state for c in _gpus("gpu")] == ["ok", "ok"]
+
+
+def test_the_type_of_the_cache_can_be_fixed() -> None:
+    load = models.load_of(models.find("qwen3.5-4b"))  # type: ignore[arg-type]
+    machine = models.Machine(ram_total=2**36, ram_free=2**36, bandwidth=2e10, cores=8)
+    asked = {kv: models.fit(load, machine, context=32_768, kv=kv) for kv in (None, "f16", "q8_0")}  # type: ignore[arg-type]
+    assert [f.kv_type for f in asked.values()] == ["f16", "f16", "q8_0"]
+    saved = asked["f16"].needed - asked["q8_0"].needed
+    assert abs(saved - load.kv * 32_768 * 30 / 64) < 1e6
+
+
 def test_cards_are_read_from_nvidia_smi(nvidia: Path, tmp_path: Path) -> None:
     found = models.look(tmp_path)
     assert [(g.name, g.total >> 20, g.free >> 20, g.bandwidth) for g in found.gpus] == [
