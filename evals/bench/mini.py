@@ -100,7 +100,8 @@ def _runs(wanted: Sequence[str], check: bool) -> tuple[Result, ...]:
 
 def _each(found: Sequence[Instance]) -> Iterator[Place]:
     for done, place in enumerate(places(found), 1):
-        print(f"order {done}/{len(found)} {place.instance_id}", file=sys.stderr, flush=True)
+        told = f"{place.instance_id}: plain {place.plain}, ranked {place.ranked}"
+        print(f"order {done}/{len(found)} {told}", file=sys.stderr, flush=True)
         yield place
 
 
