@@ -17,9 +17,11 @@ from evals.datasets.instance import Instance
 
 __all__ = ["agent_repository", "grading_tree"]
 
-LEFT_OUT = shutil.ignore_patterns(
-    ".git", "__pycache__", ".pytest_cache", "*.egg-info", ".hypothesis"
-)
+LEFT_OUT = shutil.ignore_patterns(".git", "__pycache__", ".pytest_cache", ".hypothesis")
+METADATA = ("entry_points.txt", "top_level.txt", "PKG-INFO")
+"""What stays of a distribution's own metadata: packages find their plugins by entry points, but a
+long description may tell of the fix."""
+IDENTITY = ("Metadata-Version:", "Name:", "Version:")
 WHEN = "2000-01-01T00:00:00Z"
 """The same tree is the same commit, whoever makes it and whenever."""
 SETTINGS = (
@@ -59,7 +61,11 @@ def _base(instance: Instance, target: Path) -> None:
         source = Path(instance.source_dir)
         if not source.is_dir():
             raise ConfigError(f"{instance.instance_id}: there is no directory {source}")
-        shutil.copytree(source, target, symlinks=True, ignore=LEFT_OUT)
+        shutil.copytree(source, target, symlinks=True, ignore=_left_out)
+        for told in target.rglob("*.egg-info/PKG-INFO"):
+            lines = told.read_text("utf-8", "replace").splitlines()
+            kept = [line for line in lines if line.startswith(IDENTITY)]
+            told.write_text("\n".join(kept[: len(IDENTITY)]) + "\n", "utf-8")
     elif instance.source_bundle:
         _from_bundle(instance, target)
     else:
@@ -67,6 +73,12 @@ def _base(instance: Instance, target: Path) -> None:
             f"{instance.instance_id}: the row has no source",
             remedy="add source_dir (a tree at base_commit) or source_bundle (a git bundle)",
         )
+
+
+def _left_out(directory: str, names: list[str]) -> set[str]:
+    if directory.endswith(".egg-info"):
+        return {name for name in names if name not in METADATA}
+    return LEFT_OUT(directory, names)
 
 
 def _from_bundle(instance: Instance, target: Path) -> None:

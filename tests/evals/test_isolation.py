@@ -115,3 +115,18 @@ def test_the_test_patch_of_a_row_is_for_grading_only(tmp_path):
     assert "test_discount" not in readable(tmp_path / "agent")
     graded = grade_patch(found, tiny.GOLD, tmp_path / "graded", pick("auto"))
     assert graded.status == "resolved", graded
+
+
+def test_entry_points_stay_and_what_a_release_tells_of_itself_does_not(tmp_path):
+    """Packages find their own plugins by them; a description may name the fix."""
+    found = tiny.instance(tmp_path / "source")
+    info = tmp_path / "source" / "till.egg-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_text("[till]\na = till:total\n")
+    (info / "PKG-INFO").write_text(f"Metadata-Version: 2.1\nName: till\nVersion: 1\n\n{SECRET}\n")
+    (info / "SOURCES.txt").write_text(SECRET)
+    agent_repository(found, tmp_path / "agent")
+    kept = tmp_path / "agent" / "till.egg-info"
+    assert sorted(p.name for p in kept.iterdir()) == ["PKG-INFO", "entry_points.txt"]
+    assert (kept / "PKG-INFO").read_text() == "Metadata-Version: 2.1\nName: till\nVersion: 1\n"
+    assert SECRET not in readable(tmp_path / "agent")
