@@ -7,7 +7,7 @@ from tools.index.reparse import LARGE, Trees
 
 BODY = "".join(
     f"class C{i}:\n    def m{i}(self, x):\n        return f{i}(x, '(' + \"[\")\n\n"
-    for i in range(700)
+    for i in range(800)
 )
 PIECES = ["def g(y):\n    pass\n", "'", "(", "\n", "    ", '"""', "class D: x = 1\n", "# (\n", ")"]
 
