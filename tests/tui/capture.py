@@ -12,27 +12,41 @@ from pathlib import Path
 from agent.tui.app import ChatApp
 from agent.tui.review import ReviewScreen
 from tests.agent.repos import shop
-from tests.tui.support import say, screen, session, until
+from tests.tui.support import say, screen, session, told, until
 
 SIZE = (112, 32)
 
 
 async def capture(directory: Path) -> None:
-    """`/fix` on a small repository: the review of its patch, and the screen once it is applied."""
+    """`/tests`, `/fix` on a small repository, its review, what it came to; `/map` and `/search`."""
     with tempfile.TemporaryDirectory() as scratch:
         app = ChatApp(session(shop(Path(scratch) / "shop"), zero_token_candidates=None))
         async with app.run_test(size=SIZE) as pilot:
             app.input.cursor_blink = False
+            await say(pilot, "/tests")
+            await until(pilot, lambda: "1 failed" in screen(app) and app._job is None)
+            await pilot.press("f3")
+            await until(pilot, lambda: "assert 1 == 9" in screen(app))
+            save(app, directory / "tui-tests.svg")
+            await pilot.press("escape")
+            app.talk.empty()
             await say(pilot, "/fix clamp(12, 1, 9) gives 1")
             await until(pilot, lambda: isinstance(app.screen, ReviewScreen), 300.0)
             await until(pilot, lambda: "undecided" in screen(app))
             await pilot.pause(1.0)
             save(app, directory / "tui-review.svg")
             await pilot.press("a", "enter")
-            await until(pilot, lambda: "applied: shop.py" in screen(app))
+            await until(pilot, lambda: "applied: shop.py" in told(app))
             await until(pilot, lambda: app._job is None)
             await pilot.pause(0.5)
             save(app, directory / "tui.svg")
+            app.talk.empty()
+            await say(pilot, "/map")
+            await until(pilot, lambda: "symbols" in screen(app) and app._job is None)
+            await say(pilot, "/search clamp")
+            await until(pilot, lambda: "search ·" in screen(app) and app._job is None)
+            await pilot.pause(0.5)
+            save(app, directory / "tui-map.svg")
 
 
 def save(app: ChatApp, path: Path) -> None:
