@@ -188,6 +188,8 @@ def _body(request: Request, model: str, dialect: Dialect) -> dict[str, Any]:
         # Elsewhere `prediction` costs: rejected tokens of it are billed as output.
         parts = [{"type": "text", "text": text} for text in request.copy_sources]
         body["prediction"] = {"type": "content", "content": parts}
+    if request.thinking and dialect == "pointsman":
+        body["chat_template_kwargs"] = {"enable_thinking": True}
     if dialect == "pointsman":
         hints = request.hints
         body["pointsman"] = {

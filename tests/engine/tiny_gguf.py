@@ -40,6 +40,7 @@ class Shape:
     noise: float = 0.35
     seed: int = 7
     quantised: bool = False
+    template: str = CHATML
 
 
 def byte_tokens() -> list[str]:
@@ -94,7 +95,7 @@ def _metadata(w: _Writer, vocabulary: list[str]) -> None:
     file.add_full_attention_interval(s.interval)
     if s.mtp:
         file.add_nextn_predict_layers(1)
-    add_vocabulary(file, vocabulary, pre="qwen35", merges=MERGES)
+    add_vocabulary(file, vocabulary, pre="qwen35", merges=MERGES, template=s.template)
 
 
 def vocabulary_of(size: int) -> list[str]:
@@ -105,7 +106,9 @@ def vocabulary_of(size: int) -> list[str]:
     return tokens
 
 
-def add_vocabulary(file: Any, tokens: list[str], *, pre: str, merges: list[str]) -> None:
+def add_vocabulary(
+    file: Any, tokens: list[str], *, pre: str, merges: list[str], template: str = CHATML
+) -> None:
     """Tokenizer and chat template of a file."""
     normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
     file.add_tokenizer_model("gpt2")
@@ -116,7 +119,7 @@ def add_vocabulary(file: Any, tokens: list[str], *, pre: str, merges: list[str])
     file.add_eos_token_id(tokens.index("<|im_end|>"))
     file.add_pad_token_id(tokens.index("<|pad|>"))
     file.add_add_bos_token(False)
-    file.add_chat_template(CHATML)
+    file.add_chat_template(template)
 
 
 def _feed_forward(w: _Writer, block: str) -> None:
