@@ -170,9 +170,9 @@ def test_what_nobody_needs_is_thrown_away(tmp_path: Path) -> None:
     root, cache = tmp_path / "repo", tmp_path / "cache"
     root.mkdir()
     index = open_index(root, cache)
-    for round_ in range(6):  # records of 1,500 files that are no more
-        for i in range(300):
-            (root / f"m{i}.py").write_text(f"def f{i}_{round_}(): pass\n" * 12)
+    for round_ in range(8):  # records of 840 files that are no more
+        for i in range(120):
+            (root / f"m{i}.py").write_text(f"def f{i}_{round_}(): pass\n" * 30)
         index.update()
     (cache / "index-0.1.sqlite").write_bytes(b"of a version long gone")
     os.utime(cache / "index-0.1.sqlite", (0, 0))
@@ -188,6 +188,6 @@ def test_what_nobody_needs_is_thrown_away(tmp_path: Path) -> None:
     assert not (cache / "index-0.1.sqlite").exists()
     keys = [(blob, "python") for blob in index.state().blobs.values()]
     store = Store(cache)
-    assert len(dict(store.records(keys))) == 300
-    assert 300 <= store.size() < 1500
+    assert len(dict(store.records(keys))) == 120
+    assert 120 <= store.size() < 800
     assert open_index(root, cache).update().parsed == 0
