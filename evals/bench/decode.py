@@ -245,8 +245,13 @@ def chosen(trace: dict[str, Any], plan: Plan) -> list[Item]:
     # The model's own answers are short: all of them, or noise is all that is seen, where plain
     # decoding is not cut short either.
     all_own = plan.few == ALL
-    by_group = [g if g and not g[0].text and all_own else g[: plan.items] for g in by_group]
-    return [i for members in by_group for i in members if i.group in (plan.groups or i.group)]
+    found = []
+    for members in by_group:
+        name, own = (members[0].group, not members[0].text) if members else ("", False)
+        if name in (plan.groups or name):
+            whole = name in plan.whole or (own and all_own)
+            found += members if whole else members[: plan.items]
+    return found
 
 
 def report(plan: Plan, bench: Bench, tally: Tally, groups: Sequence[str]) -> dict[str, Any]:

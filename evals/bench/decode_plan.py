@@ -21,7 +21,7 @@ NOISY = {"65m": 0.9}
 TARGETS: dict[str, dict[str, float]] = {
     "mini": {"rewrite": 1.15},
     "65m": {"rewrite": 1.15, "search_replace": 1.1, "all": 1.1},
-    "0.8b": {"rewrite": 2.5, "search_replace": 1.3, "new_code": 1.3, "json": 1.3},
+    "0.8b": {"rewrite": 2.5, "new_code": 1.3},
 }
 """Routed against plain. With Mini MTP cannot pay (a pass of two tokens and a draft cost 2.2 passes
 of one), and a copied run of 8 costs 4 to 6 passes."""
@@ -46,6 +46,8 @@ class Plan:
     few: int = ALL
     groups: tuple[str, ...] = ()
     """Empty: all."""
+    whole: tuple[str, ...] = ()
+    """Groups of which all items are measured: rewrites differ most."""
 
     def longest(self, arm: str) -> int:
         steady = arm == "plain" or arm.startswith("mtp:")
@@ -102,9 +104,11 @@ def plans(args: argparse.Namespace, folder: Path) -> list[Plan]:
 
 
 def _one(args: argparse.Namespace, folder: Path) -> Plan:
-    """One model or shape. With --check a large one is measured on a part, once."""
+    """One model or shape. With --check a large one is measured on a part, once: two minutes at
+    0.8 B."""
     part = args.check and args.shape not in (None, "65m")
-    arms = ("plain", "mtp:3", "combined", "routed") if part else ARMS
+    arms = ("plain", "mtp:3", "routed") if part else ARMS
+    groups = args.groups or ("rewrite,new_code,prose" if part else "")
     return Plan(
         name=args.shape or args.model.stem,
         model=args.model or _inflated(args.shape, folder),
@@ -113,8 +117,9 @@ def _one(args: argparse.Namespace, folder: Path) -> Plan:
         budget=args.budget or (1.0 if part else 600.0),
         items=args.items or (1 if part else ALL),
         tokens=args.tokens or ALL,
-        few=args.few or (16 if part else ALL),
-        groups=tuple(args.groups.split(",")) if args.groups else (),
+        few=args.few or (8 if part else ALL),
+        groups=tuple(groups.split(",")) if groups else (),
+        whole=("rewrite",) if part else (),
     )
 
 

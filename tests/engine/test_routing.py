@@ -1,5 +1,6 @@
 """Decisions of a request: acceptance, segments, combination, stop-loss, replay. No model."""
 
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -194,6 +195,44 @@ def test_plain_steps_are_looked_at_where_all_else_is_drafted() -> None:
         used.append(bool(drafts))
     assert 0.9 < sum(used[:200]) / 200 < 1
     assert sum(used[-100:]) < 10
+
+
+@pytest.mark.parametrize("acceptance", [0.0, 0.2, 0.4, 0.6])
+@pytest.mark.parametrize("row", [0.035, 0.34])
+def test_prose_is_never_much_slower_than_plain(acceptance: float, row: float) -> None:
+    """Costs as measured at 0.8 B, with the draft head and without; 30 texts of 120 tokens."""
+    costs = Costs(
+        verify=(0, 1, 1.24, 1.47, 1.62, 2.36, 2.52, 2.98, 2.52, 3.34), mtp_first=row,
+        mtp_row=row, plain_s=0.12,
+    )  # fmt: skip
+    now, dice, pace = [0.0], random.Random(3), Pace(costs)
+    for _ in range(30):
+        text = [dice.randrange(1000) for _ in range(120)]
+        choice = choose(
+            step_kind="chat", edit_format=None, wanted="auto", draft_length=None, has_mtp=True,
+            copy_sources=0, costs=costs, segment="prose", handicap=pace.handicap("mtp"),
+        )  # fmt: skip
+        head, copy = Head([0]), CopyDrafter([], text[:40])
+        one = Routed(
+            choice, costs=costs, mtp=head, copy=copy, step_kind="chat",
+            clock=lambda: now[0], pace=pace,
+        )  # fmt: skip
+        one.judged(0, 0, text[:1])
+        done = 1
+        while done < len(text):
+            right = 0
+            while right < 6 and dice.random() < acceptance:
+                right += 1
+            head._drafts = [[*text[done : done + right], *[-2] * 6]]
+            drafts = list(one.propose(text[done - 1], min(32, len(text) - done - 1)))
+            k = 0
+            while k < len(drafts) and drafts[k] == text[done + k]:
+                k += 1
+            now[0] += costs.plain_s * costs.step("mtp", len(drafts))
+            one.judged(len(drafts), k, text[done : done + k + 1])
+            done += k + 1
+    plain = 30 * 119 * costs.plain_s
+    assert plain / now[0] > 0.97
 
 
 def test_a_change_of_width_is_priced() -> None:
