@@ -43,6 +43,9 @@ __all__ = [
 LOCK = "lock.json"
 """Beside the recipes: what the runs said when they were recorded."""
 FORMAT = 4
+RUNS = 3
+"""Of the tree without the bug. With two, ids made from sets were the same by chance once in a while
+(isodate)."""
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -63,10 +66,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """Two runs of the tree without the bug."""
+    """What several runs of the tree without the bug say."""
 
     good: frozenset[str]
-    """What passes in both, without functions whose cases have other ids on each run."""
+    """What passes in all, without functions whose cases have other ids on each run."""
     failing: frozenset[str]
 
 
@@ -217,14 +220,14 @@ def _hidden(instance: Instance, tree: Path, place: Path) -> Instance:
 
 def baseline(recipe: Recipe, told: Instance, clean: Path, sandbox: Sandbox) -> Baseline:
     """From the cache: all recipes of a release share it."""
-    key = [FORMAT, PYTHON, asdict(recipe.package), recipe.before and asdict(recipe.before)]
+    key = [FORMAT, RUNS, PYTHON, asdict(recipe.package), recipe.before and asdict(recipe.before)]
     key += [recipe.commit and recipe.commit.fix]
     path = cache_root() / "baselines" / f"{recipe.package.name}-{_digest(key)}.json"
     if path.is_file():
         row = json.loads(path.read_text("utf-8"))
         return Baseline(good=frozenset(row["good"]), failing=frozenset(row["failing"]))
-    first, second = (run_suite(told, clean, sandbox) for _ in range(2))
-    found = Baseline(good=frozenset(_stable(first, second)), failing=frozenset(first.failing))
+    runs = [run_suite(told, clean, sandbox) for _ in range(RUNS)]
+    found = Baseline(good=_stable(runs), failing=frozenset(runs[0].failing))
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(f".{os.getpid()}")
     staged.write_text(
@@ -257,14 +260,15 @@ def passing(run: TestRun) -> frozenset[str]:
     return frozenset(c.id for c in run.cases if c.outcome in ("passed", "xfailed"))
 
 
-def _stable(first: TestRun, second: TestRun) -> set[str]:
-    """What passes twice, without functions whose cases have other ids on each run.
+def _stable(runs: list[TestRun]) -> frozenset[str]:
+    """What passes every time, without functions whose cases have other ids on each run.
 
     Parameters that come out of a set, say, give one id to another case the next time.
     """
-    one, two = passing(first), passing(second)
-    moving = {i.split("[", 1)[0] for i in one ^ two}
-    return {i for i in one & two if i.split("[", 1)[0] not in moving}
+    seen = [passing(run) for run in runs]
+    always, ever = frozenset.intersection(*seen), frozenset.union(*seen)
+    moving = {i.split("[", 1)[0] for i in ever - always}
+    return frozenset(i for i in always if i.split("[", 1)[0] not in moving)
 
 
 def run_suite(
