@@ -88,6 +88,8 @@ def test_fix_review_apply_undo_quit(tmp_path, terminal):
     window.type("Enter")
     window.wait(lambda s: "applied: budget.py" in s)
     assert (root / "budget.py").read_text() == RIGHT
+    window.type("/tests", "Enter")
+    window.wait(lambda s: "✔ 2 passed, 0 failed" in s)
     window.type("/undo", "Enter")
     window.wait(lambda s: "took back: budget.py" in s)
     assert snapshot(root) == before
