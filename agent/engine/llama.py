@@ -170,13 +170,10 @@ class Model:
 
     def end_token(self) -> int:
         """One that ends a generation. Raises EngineError where the vocabulary has none."""
-        for token in (
-            self._lib.llama_vocab_eos(self._vocab),
-            self._lib.llama_vocab_eot(self._vocab),
-        ):
-            if token >= 0:
-                return int(token)
-        raise EngineError(f"{self.path.name} has no end token")
+        found = (self._lib.llama_vocab_eos(self._vocab), self._lib.llama_vocab_eot(self._vocab))
+        if max(found) < 0:
+            raise EngineError(f"{self.path.name} has no end token")
+        return next(int(token) for token in found if token >= 0)
 
     def control_texts(self) -> tuple[str, ...]:
         found = (t for t in range(self.n_vocab) if self.is_control(t))
@@ -213,7 +210,7 @@ class Batch:
         import numpy as np
 
         self.capacity = capacity
-        self.size = 0
+        self.size = self.outputs = 0
         self.token = np.zeros(capacity, dtype=np.int32)
         self.pos = np.zeros(capacity, dtype=np.int32)
         self.seq = np.zeros(capacity, dtype=np.int32)
@@ -239,27 +236,28 @@ class Batch:
         self, tokens: Sequence[int], start: int, *, outputs: Literal["all", "last", "none"]
     ) -> None:
         """One run of consecutive tokens of sequence 0, from position `start`."""
-        n = len(tokens)
-        if n > self.capacity:
-            raise EngineError(f"a batch of {n} tokens exceeds its capacity {self.capacity}")
-        self.size = n
+        n = self._sized(len(tokens))
         self.token[:n] = tokens
         self.pos[:n] = range(start, start + n)
         self.seq[:n] = 0
-        self.logits[:n] = 1 if outputs == "all" else 0
-        if outputs == "last":
-            self.logits[n - 1] = 1
+        self.logits[:n] = outputs == "all"
+        self.logits[n - 1] = outputs != "none"
+        self.outputs = n if outputs == "all" else int(outputs == "last")
 
-    def set_each(self, tokens: Sequence[int], position: int, sequences: Sequence[int]) -> None:
-        """One token for each of several sequences, all at `position`, all with logits."""
-        n = len(tokens)
+    def _sized(self, n: int) -> int:
         if n > self.capacity:
             raise EngineError(f"a batch of {n} tokens exceeds its capacity {self.capacity}")
         self.size = n
+        return n
+
+    def set_each(self, tokens: Sequence[int], position: int, sequences: Sequence[int]) -> None:
+        """One token for each of several sequences, all at `position`, all with logits."""
+        n = self._sized(len(tokens))
         self.token[:n] = tokens
         self.pos[:n] = position
         self.seq[:n] = sequences
         self.logits[:n] = 1
+        self.outputs = n
 
 
 class Context:
@@ -313,8 +311,7 @@ class Context:
         self._ext.llama_set_embeddings_nextn(self.handle, True, False)
 
     def decode(self, batch: Batch) -> None:
-        n = batch.size
-        outputs = int(batch.logits[:n].sum())
+        n, outputs = batch.size, batch.outputs
         if n > self.options.n_batch or outputs > self.options.outputs:  # else: process abort
             raise EngineError(f"{n} tokens with {outputs} outputs do not fit this context")
         if (self.options.kind == "mtp") != (batch.embd is not None):  # else: silent garbage

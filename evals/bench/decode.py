@@ -16,8 +16,8 @@ round. Groups:
       is real, only which MTP drafts come true is not.
   line_edit                                    written by the model itself, acceptance real
 
-The first item of each group may stand for it (--items 1), and plain and fixed MTP, which take the
-same time everywhere in a text, may be measured on its first tokens only (--few).
+The first item of each group may stand for it (--items 1), and plain decoding, which takes the same
+time everywhere in a text, may be measured on its first tokens only (--few).
 
 Targets: see decode_plan.py; what is reached, and why not all, in `evals/bench/decode.md`.
 """
