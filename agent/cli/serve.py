@@ -96,6 +96,7 @@ def _desk(args: argparse.Namespace, app: "App", run_id: str) -> "Desk":
             budget_left=left,
             history=app.ledger.history,
             privacy=args.privacy or _strictest(app),
+            strategy=app.settings.local_strategy,
             any_model=args.any_model,
         )
     )

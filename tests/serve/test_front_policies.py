@@ -54,8 +54,10 @@ def test_a_place_that_is_down_is_left_out_and_any_model_name_is_routed(
 
 
 def test_ctrl_c_ends_it_cleanly_with_an_answer_under_way(tiny_model: Path, tmp_path: Path) -> None:
-    words = ("--local-model", str(tiny_model))
+    words = ("--local-model", str(tiny_model), "--strategy", "copy")
     with served(tmp_path, tmp_path, *words) as running:
+        body = running.chat(model="local").json()
+        assert body["pointsman"]["decode"]["strategy"].startswith("copy")
         fields = {"model": "local", "max_tokens": 3500, "temperature": 1.5, "stream": True}
         with running.http as http, http.stream(
             "POST", "/v1/chat/completions", json={"messages": HELLO, **fields}
@@ -66,7 +68,7 @@ def test_ctrl_c_ends_it_cleanly_with_an_answer_under_way(tiny_model: Path, tmp_p
             assert running.stop() == 0
             assert time.monotonic() - began < 8
             assert '"cancelled"' in "".join(lines)
-        assert [r.state for r in running.rows()] == ["unknown"]
+        assert [r.state for r in running.rows()] == ["unknown", "settled"]
         assert "Traceback" not in running.errors.read_text()
-        assert "stopped: 1 requests" in running.errors.read_text()
+        assert "stopped: 2 requests" in running.errors.read_text()
     stop_all(tmp_path / "pointsman")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from agent.config import Strategy
 from agent.errors import (
     AuthError,
     ContextOverflow,
@@ -68,6 +69,8 @@ class Portfolio:
     history: "Callable[[], tuple[StepRecord, ...]]"
     privacy: Privacy
     """Of whatever a client sends: nobody knows which files it is made of."""
+    strategy: Strategy = "auto"
+    """Of local decoding, where the client names none."""
     any_model: bool = False
     """Unknown model names are routed, not refused: clients with names built in."""
 
@@ -148,6 +151,9 @@ class Desk:
         cancel: CancelToken,
     ) -> Served:
         request = _sized(question.request, place)
+        if request.hints.strategy == "auto":
+            hints = replace(request.hints, strategy=self._has.strategy)
+            request = replace(request, hints=hints)
         running = self._has.gateway().complete(
             request, where, step_id=f"serve:{question.kind}", cancel=cancel
         )
