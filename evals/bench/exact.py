@@ -72,6 +72,9 @@ class Endless(Sampler):
         self._ends = list(ends)
 
     def pick(self, row: "NDArray[np.float32]", history: Sequence[int], position: int) -> int:
+        best = int(row.argmax())
+        if best not in self._ends:
+            return best
         row = row.copy()
         row[self._ends] = -float("inf")
         return int(row.argmax())
