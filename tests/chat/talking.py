@@ -9,6 +9,7 @@ from agent import config, events
 from agent.app import App, open_app
 from agent.approvals import Approval, Decision
 from tests.agent.repos import shop
+from tests.loopback import dialects
 
 __all__ = ["Answers", "app_for", "call", "of", "shop", "turn"]
 
@@ -48,3 +49,15 @@ def turn(app: App, talk: Any, text: str | None, **options: Any) -> list[events.E
     seen = list(app.talks.chat(talk, text, **options))
     assert isinstance(seen[-1], events.TurnFinished)
     return seen
+
+
+OLD = "    if value > high:\n        return low"
+NEW = "    if value > high:\n        return high"
+YES, NO = Decision(answer="yes"), Decision(answer="no", reason="not now")
+EDIT = call("edit", "e1", path="shop.py", search=OLD, replace=NEW)
+RUN = call("run", "r1", argv=["python3", "-c", "print(6 * 7)"], timeout_s=0, keep="nothing")
+
+
+def both(kind: str):
+    """The dialect of a place and how the app is told of it."""
+    return (dialects.anthropic, "frontier") if kind == "frontier" else (dialects.openai, "onprem")
