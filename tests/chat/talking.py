@@ -11,7 +11,21 @@ from agent.approvals import Approval, Decision
 from tests.agent.repos import shop
 from tests.loopback import dialects
 
-__all__ = ["Answers", "app_for", "call", "of", "shop", "turn"]
+__all__ = [
+    "EDIT",
+    "NEW",
+    "NO",
+    "OLD",
+    "RUN",
+    "YES",
+    "Answers",
+    "app_for",
+    "both",
+    "call",
+    "of",
+    "shop",
+    "turn",
+]
 
 KEY = "sk-ant-test-0123456789abcdefghij"
 

@@ -10,7 +10,7 @@ import pytest
 from agent import events
 from agent.chat import records as rec
 from tests.agent.repos import PACKAGE
-from tests.chat.talking import EDIT, Answers, app_for, call, of, shop, turn
+from tests.chat.talking import EDIT, YES, Answers, app_for, call, of, shop, turn
 from tests.loopback import Received, Reply, dialects, serve
 
 
