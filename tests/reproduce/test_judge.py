@@ -27,13 +27,13 @@ BUGGY = "def mean(values):\n    return sum(values) / (len(values) - 1)\n"
 FIXED = "def mean(values):\n    return sum(values) / len(values)\n"
 
 
-def draft(source: str, kind: str = "value", exception: str = "") -> Draft:
+def draft(source: str, kind: str = "value", exception: str = "", origin: str = "code") -> Draft:
     return Draft(
         source=source,
         tests=("test_issue",),
         reason=Reason(kind=kind, exception=exception),  # type: ignore[arg-type]
         confidence=1.0,
-        origin="code",
+        origin=origin,  # type: ignore[arg-type]
     )
 
 
@@ -50,7 +50,17 @@ DRAFTS = {
         "",
     ),
     "passes": (draft(IMPORT + "assert mean([2, 4]) == 6.0"), "passes already"),
-    "another error": (draft(IMPORT + "assert mean([1]) == 1"), "not with the value"),
+    "raises where a value is due": (draft(IMPORT + "assert mean([1]) == 1"), ""),
+    "another error than the sentence says": (
+        draft(IMPORT + "assert mean([1]) == 1", origin="phrase"),
+        "not with the value",
+    ),
+    "no such part": (draft(IMPORT + "assert {}[mean([2, 4])] == 3"), ""),
+    "called wrongly": (draft(IMPORT + "assert mean([2], 4) == 3"), "not with the value"),
+    "a file of the author's": (
+        draft(IMPORT + "assert mean(open('numbers.txt')) == 3"),
+        "not with the value",
+    ),
     "another type": (draft(IMPORT + "mean([1])", "raises", "KeyError"), "the issue says KeyError"),
     "own name": (draft(IMPORT + "assert maen([1]) == 1"), "itself is wrong"),
     "own type": (draft(IMPORT + "assert 1 + 'a' == mean", "any"), "itself raises TypeError"),
