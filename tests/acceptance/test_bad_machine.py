@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.acceptance.bench import AREA, FIXED, ISSUE, agent, plot, refused, repaired, tree
@@ -161,6 +162,9 @@ def test_without_llama_cpp_everything_else_works(tmp_path, monkeypatch):
     here = Path(__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", f"{block}:{here}")
     monkeypatch.setenv("POINTSMAN_LOCAL_MODEL", "mini")
+    # A directory of its own for sockets: a worker that another test left warm would serve it.
+    sockets = tempfile.mkdtemp(prefix="pm-")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", sockets)
     root = plot(tmp_path / "shop")
     before = tree(root)
 

@@ -91,6 +91,25 @@ EVENTS: tuple[events.Event, ...] = (
     events.Escalated(reason="r", location="frontier"),
     events.Notice(message="m"),
     events.Spent(totals=Totals(usd_micro=5), budget_usd_micro=None),
+    events.TurnStarted(conversation_id="c1", turn=1, text="why?", mode="ask"),
+    events.ThinkingDelta(step_id="t1", text="hm"),
+    events.ToolStarted(call_id="k1", name="run", summary="ls", argv=("ls", "-l")),
+    events.ToolFinished(
+        call_id="k1", name="run", ok=True, summary="exit 0", output="é\n", duration_s=0.1
+    ),
+    events.ApprovalAsked(call_id="k2", kind="run", summary="rm", argv=("rm", "a"), prefix=("rm",)),
+    events.ApprovalAnswered(call_id="k2", answer="no", reason="not that one"),
+    events.EditApplied(call_id="k3", entry_id="e1", paths=("a.py",), diff="d"),
+    events.Compacted(reason="asked", before_tokens=900, after_tokens=90, by="model"),
+    events.TurnFinished(
+        conversation_id="c1",
+        turn=1,
+        status="answered",
+        reason="",
+        exit_code=0,
+        totals=Totals(usd_micro=5),
+        duration_s=1.0,
+    ),
     events.RunFinished(
         run_id="20261120-120000-abcdef",
         outcome=OUTCOME,

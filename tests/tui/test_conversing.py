@@ -2,6 +2,7 @@
 
 from textual.events import Paste
 
+from agent.tui import approval
 from agent.tui.approval import DEAF_S, ApprovalScreen
 from agent.tui.hunkedit import EditScreen
 from agent.tui.review import ReviewScreen
@@ -23,7 +24,7 @@ def asked(app):
     return lambda: isinstance(app.screen, ApprovalScreen) and "yes, this time" in screen(app)
 
 
-async def test_look_ask_edit_undo_and_take_up_again(tmp_path):
+async def test_look_ask_edit_undo_and_take_up_again(tmp_path, monkeypatch):
     root = shop(tmp_path / "shop")
     before = snapshot(root)
     script = [
@@ -38,12 +39,13 @@ async def test_look_ask_edit_undo_and_take_up_again(tmp_path):
             await until(pilot, asked(app))
             assert "Change files?" in screen(app)
             assert "-        return low" in screen(app)
+            monkeypatch.setattr(approval, "DEAF_S", 60.0)  # however busy this machine is
             await pilot.press("y")
             assert isinstance(app.screen, ApprovalScreen), (
                 "a key this early was meant for the input"
             )
             assert snapshot(root) == before
-            await pilot.pause(DEAF_S + 0.1)
+            monkeypatch.setattr(approval, "DEAF_S", 0.0)
             await pilot.press("y")
             await until(pilot, lambda: "✔ done" in told(app) and app._job is None)
             assert (root / "shop.py").read_text() == FIXED
