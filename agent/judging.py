@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 from agent.changes import as_patch
 from agent.trialspace import TrialSpace
 from agent.work import Work
-from tools.behaviour import Behaviour, Comparison, ForkProbe, Variant, compare, variant_of
+from tools.behaviour import (
+    Behaviour,
+    Comparison,
+    ForkProbe,
+    Probed,
+    Variant,
+    compare,
+    variant_of,
+)
+from tools.controls import MOST as MOST_CONTROLS
+from tools.controls import controls, decisive
 from tools.errors import SandboxError, TestCommandError
 from tools.quicktry import ForkServer
 from tools.types import Candidate
@@ -34,12 +44,18 @@ class Judge:
         known = [(i, v) for i, v in enumerate(made) if v is not None]
         if len(known) < 2:
             return groups
-        comparison = self._compare([v for _, v in known])
+        variants = [v for _, v in known]
+        comparison = compare(self._probe(variants), len(variants))
+        alike = tuple(
+            part
+            for group in comparison.groups
+            for part in self._proved([heads[known[n][0]] for n in group], group, variants)
+        )
         for (i, _), behaviour in zip(known, comparison.behaviours, strict=True):
             if behaviour is not None:
                 self._behaviours[heads[i]] = behaviour
         joined: list[tuple[Candidate, ...]] = []
-        first_of = {known[g[0]][0]: [known[n][0] for n in g] for g in comparison.groups}
+        first_of = {known[g[0]][0]: [known[n][0] for n in g] for g in alike}
         taken = {i for members in first_of.values() for i in members[1:]}
         for i, group in enumerate(groups):
             if i not in taken:
@@ -66,30 +82,49 @@ class Judge:
         content = as_patch(candidate, source).changes[0].after
         return variant_of(source, candidate, content) if content is not None else None
 
-    def _compare(self, variants: Sequence[Variant]) -> Comparison:
+    def _proved(
+        self, members: Sequence[Candidate], group: tuple[int, ...], variants: Sequence[Variant]
+    ) -> tuple[tuple[int, ...], ...]:
+        """A group as it is where the inputs put the conditions of its members to the test; those
+        of which that cannot be said stand alone."""
+        if len(group) < 2:
+            return (group,)
+        made = [
+            controls(variants[n], c.line, c.line + max(len(c.after.splitlines()), 1) - 1)
+            for n, c in zip(group, members, strict=True)
+        ]
+        every = [control for some in made for control in some or ()]
+        if len(every) > MOST_CONTROLS or None in made:
+            return tuple((n,) for n in group)
+        if not every:
+            return (group,)
+        probed = self._probe([*(variants[n] for n in group), *every])
+        if len(probed.outcomes) != 1 + len(group) + len(every):
+            return tuple((n,) for n in group)
+        sure: list[int] = []
+        start = len(group)
+        for at, some in enumerate(made):
+            rows = range(start, start + len(some or ()))
+            start = rows.stop
+            if decisive(probed, at, rows):
+                sure.append(group[at])
+        return (*((tuple(sure),) if sure else ()), *((n,) for n in group if n not in sure))
+
+    def _probe(self, variants: Sequence[Variant]) -> Probed:
         """Infrastructure that fails is no evidence: nothing is merged then."""
         work = self.work
         server = work.deps.quick(work.targets, work.extra_args)
         if not isinstance(server, ForkServer):
-            return Comparison(
-                groups=tuple((n,) for n in range(len(variants))),
-                behaviours=(None,) * len(variants),
-                why="no batch runner",
-            )
+            return Probed(why="no batch runner")
         space = TrialSpace(work, work.deps.run_dir / "probe")
         try:
-            probed = ForkProbe(server=server).run(
+            return ForkProbe(server=server).run(
                 space.root, variants, failing=work.targets, passing=self._passing(server)
             )
         except (SandboxError, TestCommandError) as error:
-            return Comparison(
-                groups=tuple((n,) for n in range(len(variants))),
-                behaviours=(None,) * len(variants),
-                why=str(error),
-            )
+            return Probed(why=str(error))
         finally:
             space.workspace.remove()
-        return compare(probed, len(variants))
 
     def _passing(self, server: ForkServer) -> tuple[str, ...]:
         """Passing tests that the same framework runs."""

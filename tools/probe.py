@@ -41,9 +41,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
-    from tools.probe_values import MOST_TEXT, inputs, told
+    from tools.probe_values import MOST_TEXT, constants, inputs, told
 else:
-    from probe_values import MOST_TEXT, inputs, told
+    from probe_values import MOST_TEXT, constants, inputs, told
 
 PREFIX = "@pointsman "
 PER_CALL_S = 0.25
@@ -308,8 +308,10 @@ def compared(job: dict[str, Any]) -> dict[str, Any]:
     for number in sorted(tap.calls):
         if not live.get(number):
             continue
-        for given, red, is_varied in inputs(tap.calls[number], job["most"], rng):
-            cases.append((live[number][0], given))
+        function = live[number][0]
+        found = inputs(tap.calls[number], job["most"], rng, constants(function))
+        for given, red, is_varied in found:
+            cases.append((function, given))
             about.append([number, "failing" if red else "passing"])
             new.append(is_varied)
     if not cases:

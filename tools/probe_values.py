@@ -11,7 +11,7 @@ import datetime
 import decimal
 import random
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 MOST_TEXT = 4000
@@ -148,12 +148,54 @@ _VARY: tuple[tuple[Any, Callable[[Any, int], Iterator[Any]]], ...] = (
 )
 
 
+MOST_KNOWN = 60
+
+
+def constants(function: types.FunctionType) -> list[Any]:
+    """Plain values that a function's code compares with: its literals, and what is in the
+    constants and containers of its module that it names. Near these its branches part."""
+    found: dict[str, Any] = {}
+
+    def add(value: Any, depth: int = 0) -> None:
+        if type(value) in _PLAIN and value is not None:
+            found.setdefault(told(value), value)
+        elif depth < 2 and isinstance(value, (list, tuple, set, frozenset, dict)):
+            items = list(value) + (list(value.values()) if isinstance(value, dict) else [])
+            for item in sorted(items, key=told)[:12] if len(items) < 10_000 else ():
+                add(item, depth + 1)
+
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+        for value in code.co_consts[1:] if function.__doc__ else code.co_consts:
+            add(value)
+        for name in code.co_names:
+            add(function.__globals__.get(name))
+    return list(found.values())[:MOST_KNOWN]
+
+
 def inputs(
-    calls: list[tuple[dict[str, Any], bool]], most: int, rng: random.Random
+    calls: list[tuple[dict[str, Any], bool]],
+    most: int,
+    rng: random.Random,
+    known: Iterable[Any] = (),
 ) -> list[tuple[dict[str, Any], bool, bool]]:
-    """(arguments, seen in a failing test, varied): the recorded ones first."""
+    """(arguments, seen in a failing test, varied): the recorded ones first, then those with a
+    `known` value in the place of one of its type, at most a half of the rest."""
     found = [(given, red, False) for given, red in calls]
     keys = {told(given) for given, _ in calls}
+    special: list[tuple[dict[str, Any], bool, bool]] = []
+    for new in known:
+        for given, red in calls[:4]:
+            for name, value in given.items():
+                changed = {**given, name: new}
+                key = told(changed)
+                if type(new) is type(value) and key not in keys and len(key) <= MOST_TEXT:
+                    keys.add(key)
+                    special.append((changed, red, True))
+    rng.shuffle(special)
+    found += special[: max(most - len(found), 0) // 2]
     more: list[tuple[dict[str, Any], bool, bool]] = []
     for given, red in calls:
         for name, value in given.items():

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tools.behaviour import Comparison, ForkProbe, Probed, compare, variant_of
+from tools.controls import controls, decisive
 from tools.enumerate import apply
 from tools.probe_values import inputs, told, varied
 from tools.quicktry import ForkServer
@@ -29,6 +31,15 @@ class Shelf:
         return len(self.names) + count < self.size
 
 
+RARE = {"rice", "fish"}
+
+
+def plural(word):
+    if not word and word in RARE:
+        return word
+    return word + "s"
+
+
 def label(count, word="book"):
     if count != 1:
         word = word + "s"
@@ -39,7 +50,7 @@ def clamp(value):
     return max(value, LIMIT)
 '''
 TESTS = """\
-from shelf import Shelf, clamp, label
+from shelf import Shelf, clamp, label, plural
 
 
 def test_fits():
@@ -57,6 +68,14 @@ def test_label():
 
 def test_clamp():
     assert clamp(12) == 9
+
+
+def test_plural_of_nothing():
+    assert plural("") == ""
+
+
+def test_plural():
+    assert [plural(w) for w in ("cat", "dog")] == ["cats", "dogs"]
 """
 MakeLab = Callable[[dict[str, str]], Any]
 
@@ -86,7 +105,9 @@ def judged(lab: Any, *changes: Candidate, failing: str = "test_fits") -> Compari
         lab.space(0).root,
         [v for v in variants if v is not None],
         failing=[f"test_shelf.py::{failing}"],
-        passing=["test_shelf.py::test_does_not_fit", "test_shelf.py::test_label"],
+        passing=[
+            f"test_shelf.py::{name}" for name in ("test_does_not_fit", "test_label", "test_plural")
+        ],
     )
     return compare(probed, len(changes))
 
@@ -123,12 +144,52 @@ def test_what_differs_on_any_generated_input_is_a_rival(shelf: Any) -> None:
     assert careful.changed < bold.changed
 
 
+def test_constants_that_the_code_names_are_among_the_inputs(shelf: Any) -> None:
+    found = judged(
+        shelf,
+        change(18, "word in RARE", "word not in RARE"),
+        change(18, " and ", " or "),
+        failing="test_plural_of_nothing",
+    )
+    assert found.groups == ((0,), (1,))
+    assert all(b is not None and b.visible for b in found.behaviours)
+
+
+def test_a_condition_is_fixed_part_by_part() -> None:
+    source = SOURCE.encode()
+    one = change(18, " and ", " or ")
+    variant = variant_of(source, one, apply(source, one))
+    assert variant is not None
+    made = controls(variant, 18, 18)
+    assert made is not None
+    lines = [m.content.decode().splitlines()[17].strip() for m in made]
+    assert sorted(lines) == sorted(
+        [
+            "if not (True) or word in RARE:",
+            "if not (False) or word in RARE:",
+            "if not word or (True):",
+            "if not word or (False):",
+        ]
+    )
+    assert controls(variant, 19, 19) == ()
+    assert controls(replace(variant, content=b"x = '\xe9'\n"), 1, 1) is None
+
+
+def test_inputs_that_never_take_a_part_the_other_way_decide_nothing() -> None:
+    original, own, same, other = (0,) * 4, (1, 0, 0, 0), (1, 0, 0, 0), (1, 1, 0, 0)
+    probed = Probed(inputs=("failing",) * 4, outcomes=(original, own, same, other))
+    assert decisive(probed, 0, [2])
+    assert not decisive(probed, 0, [1, 2])
+    unstable = replace(probed, outcomes=((0, None, 0, 0), own, same, other))
+    assert not decisive(unstable, 0, [2])
+
+
 def test_equal_outcomes_prove_nothing_where_the_bug_is_not_seen(shelf: Any) -> None:
     # Neither changes what `fits` does for the inputs of the failing test.
     found = judged(
         shelf,
-        change(15, "count != 1", "not count == 1"),
-        change(15, "count != 1", "1 != count"),
+        change(24, "count != 1", "not count == 1"),
+        change(24, "count != 1", "1 != count"),
     )
     assert found.groups == ((0,), (1,))
 
@@ -137,7 +198,7 @@ def test_changes_outside_one_function_body_are_not_probed() -> None:
     source = SOURCE.encode()
     for one in (
         change(1, "9", "8"),
-        change(14, '"book"', '"tome"'),
+        change(23, '"book"', '"tome"'),
         change(5, "size, names=()", "names, size=()"),
     ):
         assert variant_of(source, one, apply(source, one)) is None
