@@ -17,7 +17,7 @@ from tools.index.languages import language_of
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-__all__ = ["Lister", "Listing", "Seen", "blob_id", "look", "read", "unfit"]
+__all__ = ["Lister", "Listing", "Seen", "blob_id", "identity", "look", "read", "unfit"]
 
 ListFiles = Callable[[], Sequence[str]]
 Listing = Callable[[Container[str]], list[str]]
@@ -90,6 +90,12 @@ def unfit(source: bytes) -> str:
     if len(source) > 20_000 and len(source) > 400 * lines:
         return "minified"
     return ""
+
+
+def identity(source: bytes) -> str:
+    """The id of a blob that can be indexed; `!` and why it is left out for another."""
+    reason = unfit(source)
+    return f"!{reason}" if reason else blob_id(source)
 
 
 def read(root: Path, path: str) -> bytes | None:

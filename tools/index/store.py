@@ -57,6 +57,8 @@ class Records(Protocol):
         gone: Iterable[str],
     ) -> None: ...
 
+    def size(self) -> int: ...
+
 
 class Store:
     """One connection per operation: safe across threads and processes, 1 ms each."""
@@ -217,6 +219,10 @@ class Deferred:
             self._records.clear()
         self._records.update(records)
         self._seen |= {**seen, **dict.fromkeys(gone)}
+
+    def size(self) -> int:
+        """Number of records that are held."""
+        return len(self._records)
 
     def flush(self, root: str, store: Store) -> None:
         """Give the store all that was held."""

@@ -131,6 +131,8 @@ def _change(
     """Read the suspects, and get the records of all whose blob is not the one before."""
     # Nothing known: the store will hold next to nothing, and workers are worth their start.
     cold = not known and len(look.suspects) >= _MANY
+    if cold and not store.size():
+        return _first(root, look, before, store, _Count(progress))
     with _workers() if cold else nullcontext() as workers:
         now, sources = _read(root, look.suspects, before, 0 if cold else _HELD_BYTES)
         unreadable = [p for p in look.suspects if p not in now]
@@ -151,6 +153,36 @@ def _change(
     return Change(now, lost, blobs, records, tuple(sorted(dropped & before.keys())), len(fresh))
 
 
+def _first(
+    root: Path, look: _Look, before: Mapping[str, str], store: Records, count: "_Count"
+) -> Change:
+    """Nothing is stored, so that all will be parsed: workers read and hash too, all at once.
+
+    It spares the time to read everything twice: 0.2 of 2 s for Django.
+    """
+    threshold = now_ns() - _FRESH_NS
+    count.total = len(look.suspects)
+    languages = {p: language_of(p) or "" for p in look.suspects}
+    tasks = [(p, languages[p], s.size) for p, s in look.suspects.items()]
+    now: dict[str, Known] = {}
+    fresh: dict[tuple[str, str], bytes] = {}
+    with _workers() as workers:
+        for path, blob, record in workers.parse(root, tasks, count):
+            now[path] = _entry(blob, look.suspects[path], threshold)
+            if record:
+                fresh[blob, languages[path]] = record
+    store.save(str(root), fresh, now, ())
+    fit = {p: b for p, (b, _, _) in now.items() if b[0] != "!"}
+    blobs = {p: b for p, b in fit.items() if before.get(p) != b}
+    records = {p: fresh[b, languages[p]] for p, b in blobs.items()}
+    gone = {*look.out, *(p for p in look.suspects if p not in fit)} & before.keys()
+    return Change(now, (), blobs, records, tuple(sorted(gone)), len(fresh))
+
+
+def _entry(blob: str, stat: files.Seen, threshold: int) -> Known:
+    return blob, stat, max(stat.mtime_ns, stat.ctime_ns) > threshold
+
+
 def _workers() -> "Workers":
     from tools.index.worker import Workers
 
@@ -168,9 +200,8 @@ def _read(
         source = files.read(root, path)
         if source is None:
             continue
-        reason = files.unfit(source)
-        blob = f"!{reason}" if reason else files.blob_id(source)
-        now[path] = (blob, stat, max(stat.mtime_ns, stat.ctime_ns) > threshold)
+        blob = files.identity(source)
+        now[path] = _entry(blob, stat, threshold)
         if before.get(path) != blob and held > 0:
             sources[path] = source
             held -= len(source)
@@ -198,7 +229,8 @@ def _records(
         tasks = [(p, keys[p][1], sizes[p].size if p in sizes else 5000) for p in missing]
         with workers or _workers() as started:
             for path, blob, record in started.parse(root, tasks, count):
-                fresh[blob, keys[path][1]] = record
+                if record:
+                    fresh[blob, keys[path][1]] = record
     else:
         from tools.index.extract import exact, extract
 

@@ -23,7 +23,8 @@ __all__ = ["Parsed", "Workers", "main"]
 Task = tuple[str, str, int]
 """Path, language, bytes."""
 Parsed = tuple[str, str, bytes]
-"""Path, blob id of what was read, stored record."""
+"""Path, blob id of what was read, stored record; for a file that is not fit, `!` and the reason in
+place of the blob id, and no record."""
 
 _FRAME = struct.Struct("<40sI")
 _START = (
@@ -78,14 +79,18 @@ class Workers:
                 for path, blob, record in _answers(process, root, tasks):
                     finished += 1
                     done(1)
-                    if record:
+                    if blob:
                         yield path, blob, record
             if finished < len(tasks):
                 path, language, _ = tasks[finished]
                 source = files.read(root, path)
                 if source is not None:
-                    (record,) = extract([(source, language)], rough)
-                    yield path, files.blob_id(source), record
+                    blob = files.identity(source)
+                    yield (
+                        path,
+                        blob,
+                        b"" if blob[0] == "!" else extract([(source, language)], rough)[0],
+                    )
                 finished += 1
             tasks = tasks[finished:]
 
@@ -120,23 +125,30 @@ def _answers(process: "subprocess.Popen[bytes]", root: Path, tasks: list[Task]) 
         record = process.stdout.read(size)
         if len(record) < size:
             return
-        yield path, blob.decode(), record
+        yield path, blob.rstrip(b"\0").decode(), record
 
 
 def main() -> None:
-    """The worker: tasks on standard input, one frame a file on standard output."""
+    """The worker: tasks on standard input, one frame a file on standard output.
+
+    A file that has gone has an empty blob id.
+    """
     import numpy as np  # noqa: F401  # and the grammars: while the tasks are being listed
     import tree_sitter_python  # noqa: F401
 
     root, tasks = json.load(sys.stdin)
     out = sys.stdout.buffer
     for batch in _batches(Path(root), tasks):
-        records = iter(
-            extract([(source, language) for source, language in batch if source is not None])
-        )
-        for source, _ in batch:
-            record = b"" if source is None else next(records)
-            out.write(_FRAME.pack(files.blob_id(source or b"").encode(), len(record)))
+        blobs = ["" if source is None else files.identity(source) for source, _ in batch]
+        fit = [
+            (source or b"", lang)
+            for (source, lang), b in zip(batch, blobs, strict=True)
+            if b[:1] not in ("", "!")
+        ]
+        records = iter(extract(fit))
+        for blob in blobs:
+            record = next(records) if blob[:1] not in ("", "!") else b""
+            out.write(_FRAME.pack(blob.encode(), len(record)))
             out.write(record)
     out.flush()
 
