@@ -123,6 +123,14 @@ class Conversation:
         return interrupted(self.records)
 
     @property
+    def unserved(self) -> bool:
+        """The last turn ended because no place answered: it can be taken up again as well."""
+        last = next(
+            (r for r in reversed(self.records) if isinstance(r, rec.Said | rec.Ended)), None
+        )
+        return isinstance(last, rec.Ended) and last.status == "unserved"
+
+    @property
     def mode(self) -> Mode:
         """As last set, else `ask`."""
         for record in reversed(self.records):

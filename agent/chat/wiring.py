@@ -123,7 +123,9 @@ class Talks:
         cancel: CancelToken | None = None,
         inbox: Callable[[], str | None] = lambda: None,
     ) -> Iterator[Event]:
-        """One turn. `text` None takes up an interrupted one. `inbox` gives what was typed since.
+        """One turn. `text` None takes up one that was interrupted, or that no place answered.
+
+        `inbox` gives what was typed since.
 
         Raises ConfigError when nothing could hold a conversation, or there is nothing to do. What
         goes wrong later is in TurnFinished, always the last event.
@@ -131,7 +133,7 @@ class Talks:
         from agent.chat.turn import run
 
         self._app.places.check()
-        if text is None and not talk.interrupted:
+        if text is None and not (talk.interrupted or talk.unserved):
             raise ConfigError("the last turn had ended", remedy="say something")
         if text is not None and not text.strip():
             raise ConfigError("there is nothing in it", remedy="say something")

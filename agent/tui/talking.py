@@ -45,7 +45,7 @@ class Talking:
         yield from self._turn(text, mode)
 
     def go_on(self) -> Iterator[Item]:
-        """Take an interrupted turn up again."""
+        """Take up a turn again that was interrupted, or that no place answered."""
         yield from self._turn(None, None)
 
     def _turn(self, text: str | None, mode: "Mode | None") -> Iterator[Item]:
@@ -96,14 +96,19 @@ class Talking:
             self.close()
             self.current = talk = opened
         yield Redraw(title=talk.title, records=tuple(talk.records))
-        if talk.interrupted:
-            text = "the last turn was interrupted: /resume takes it up again"
+        if talk.interrupted or talk.unserved:
+            what = "was interrupted" if talk.interrupted else "was not answered"
+            text = f"the last turn {what}: /resume takes it up again"
             yield Say(label="note", text=text, style="yellow")
 
     def interrupted(self) -> str:
-        """The newest conversation whose last turn did not end; empty if there is none."""
+        """The newest conversation whose last turn did not end; empty if there is none.
+
+        Of the open one also a turn that nobody answered: later that is no news at every start.
+        """
         if self.current is not None:
-            return self.current.id if self.current.interrupted else ""
+            again = self.current.interrupted or self.current.unserved
+            return self.current.id if again else ""
         return next((s.id for s in self._app().talks.conversations() if s.interrupted), "")
 
     def sheet(self) -> Iterator[Item]:

@@ -100,6 +100,8 @@ class Turns:
             return
         style = "yellow" if event.status in ("interrupted", "limit") else "red"
         self._say(event.status, event.reason, style, note=note)
+        if event.status == "unserved":
+            self._say("next", "/resume", "bold", note="takes the turn up where it was")
         if event.next_command:
             self._say("next", event.next_command, "bold")
 
