@@ -74,6 +74,7 @@ class Settings:
     temperature: float | None = None
     local_strategy: Strategy = "auto"
     local_kv: KvCache = "auto"
+    record_decisions: bool = False
     worker_idle_s: float = 900.0
     max_cost_usd_micro: int | None = 2_000_000
     max_cost_day_usd_micro: int | None = 20_000_000

@@ -19,6 +19,7 @@ __all__ = [
     "chats_dir",
     "config_dir",
     "data_dir",
+    "decisions_file",
     "index_dir",
     "journal_dir",
     "ledger_path",
@@ -52,6 +53,11 @@ def data_dir() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path(APP)
+
+
+def decisions_file() -> Path:
+    """How answers of the local model were decoded, where `local.record_decisions` is set."""
+    return state_dir() / "decisions.jsonl"
 
 
 def state_dir() -> Path:

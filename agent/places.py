@@ -201,6 +201,7 @@ class Places:
             threads=self._settings.local_threads,
             idle_s=self._settings.worker_idle_s,
             kv=self._settings.local_kv,
+            decisions=paths.decisions_file() if self._settings.record_decisions else None,
             notify=self._notices.put,
         )
 

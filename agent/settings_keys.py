@@ -222,6 +222,8 @@ KEYS: tuple[Key, ...] = (
         help="how the local engine decodes; auto: routed per request, adapted within it"),
     Key(name="local.kv", field="local_kv", parse=_one_of("auto", "f16", "q8_0"),
         help="type of the KV cache; q8_0 halves it; auto: q8_0 where f16 does not fit"),
+    Key(name="local.record_decisions", field="record_decisions", parse=_bool,
+        help="keep how each answer was decoded, with its token ids: agent route decisions"),
     Key(name="local.idle_s", field="worker_idle_s", parse=_seconds, narrow=_lower,
         help="the engine's worker ends after this long without work"),
     Key(name="budget.run_usd", field="max_cost_usd_micro", parse=_dollars, narrow=_lower,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tools.errors import PointsmanError
 
@@ -255,14 +255,15 @@ def _workers() -> Iterator[Check]:
     for worker in worker_status(paths.runtime_dir()):
         if worker.health is None:
             continue
-        test = json.loads(worker.health).get("self_test", {})
+        health = json.loads(worker.health)
+        test, curve = health.get("self_test", {}), curve_words(health)
         rate = test.get("acceptance")
         if rate is None:
             head = "no draft head"
         else:
             head = f"draft head right in {rate:.0%} of {test.get('tokens', 0)} tokens"
         if test.get("exact", True) and rate != 0:
-            yield Check(name="engine", state="ok", detail=f"{worker.model.name}: {head}")
+            yield Check(name="engine", state="ok", detail=f"{worker.model.name}: {head}; {curve}")
             continue
         why = "its drafts changed the output and are not used" if rate else head
         yield Check(
@@ -271,6 +272,16 @@ def _workers() -> Iterator[Check]:
             detail=f"{worker.model.name}: {why}",
             next="another file of the model: some have lost their draft head",
         )
+
+
+def curve_words(health: dict[str, Any]) -> str:
+    """Whether a worker decides from times measured here, by its own health."""
+    found = health.get("calibration", {"state": "assumed", "done": 0, "of": 0})
+    if found["state"] == "measured":
+        return "cost curve measured"
+    how = found["note"] if "note" in found else "goes on when it is idle"
+    share = f"{found['done']} of {found['of']} points measured"
+    return f"cost curve assumed ({share}; {how}; at once: agent models calibrate)"
 
 
 def _compiler() -> str:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -258,10 +259,11 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    """The worker tests and measures itself when it starts; its health says what it found."""
+    """The worker tests itself when it starts and measures the rest when asked; its health says
+    what it found."""
     from agent import paths
     from agent.places import Places
-    from agent.serve.supervise import ensure_worker, worker_status
+    from agent.serve.supervise import ensure_worker
 
     settings = _settings(args)
     model = Places(settings).local_model
@@ -275,15 +277,43 @@ def _calibrate(args: argparse.Namespace) -> int:
         threads=settings.local_threads,
         idle_s=settings.worker_idle_s,
         kv=settings.local_kv,
+        decisions=paths.decisions_file() if settings.record_decisions else None,
     )
-    mine = next(w for w in worker_status(runtime) if w.socket == endpoint.uds)
-    health: dict[str, Any] = json.loads(mine.health or "{}")
+    assert endpoint.uds is not None
+    health = _measured(endpoint.uds)
     if args.json:
         emit(health)
         return 0
     for name, value in health.items():
         sys.stdout.write(f"{clean(name):<12}{clean(json.dumps(value))}\n")
     return 0
+
+
+def _measured(socket: Path) -> dict[str, Any]:
+    """Ask a worker to measure its cost curve, and wait for it; its health then."""
+    import httpx2
+
+    from agent.errors import EngineError
+
+    transport = httpx2.HTTPTransport(uds=str(socket))
+    try:
+        with httpx2.Client(transport=transport, base_url="http://worker", timeout=60) as http:
+            http.post("/calibrate").raise_for_status()
+            told = ""
+            while True:
+                health: dict[str, Any] = http.get("/health").raise_for_status().json()
+                found = health["calibration"]
+                line = f"measured {found['done']} of {found['of']} points\n"
+                if line != told:
+                    sys.stderr.write(line)
+                told = line
+                if found["state"] == "measured":
+                    return health
+                if "note" in found:
+                    raise EngineError(f"the cost curve could not be measured: {found['note']}")
+                time.sleep(0.3)
+    except httpx2.HTTPError as error:
+        raise EngineError(f"the engine worker does not answer: {error}") from error
 
 
 def _status(args: argparse.Namespace) -> int:

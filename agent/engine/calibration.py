@@ -12,10 +12,20 @@ from pathlib import Path
 
 from agent.engine.costs import WIDE, Costs
 from agent.engine.drafters.mtp import MtpDrafter
+from agent.engine.llama import build
 from agent.engine.sessions import Session
 from agent.engine.target import ROLLBACK
+from agent.engine.weights import Weights
 
-__all__ = ["calibrate", "load_costs", "store_costs"]
+__all__ = [
+    "calibrate",
+    "curve_file",
+    "drafting_time",
+    "load_costs",
+    "pass_time",
+    "saving_time",
+    "store_costs",
+]
 
 _ROUNDS = 5
 _CONTEXT = 32
@@ -82,13 +92,13 @@ def calibrate(session: Session, *, budget_s: float = 2.0) -> Costs | None:
 def _round(session: Session, deadline: float) -> _Round | None:
     """One measurement of everything; None past the deadline."""
     session.begin(list(range(_CONTEXT)), fresh=True)
-    plain, change = _pass(session, 1, 8)
+    plain, change = pass_time(session, 1, 8)
     large = plain > _LARGE_S
     if large and time.monotonic() + _LARGE_STEPS * plain > deadline:
         return None
     passes, changes = [plain], [change]
     for n in (*range(2, ROLLBACK + 2), *(w for w in WIDE if w <= session.target.longest + 1)):
-        taken, change = _pass(session, n, 1 if large else 4)
+        taken, change = pass_time(session, n, 1 if large else 4)
         passes.append(taken)
         changes.append(change)
         if time.monotonic() > deadline:
@@ -102,15 +112,22 @@ def _round(session: Session, deadline: float) -> _Round | None:
         wide=tuple(passes[ROLLBACK + 1 :]),
         whole=whole,
         trimmed=trimmed,
-        save=_saving(session),
+        save=saving_time(session),
     )
 
 
-def _pass(session: Session, n: int, times: int) -> tuple[float, float]:
+def _go_on() -> None:
+    pass
+
+
+def pass_time(
+    session: Session, n: int, times: int, pause: Callable[[], None] = _go_on
+) -> tuple[float, float]:
     """Seconds of a pass of n tokens, and what the first one took beyond that: a pass of another
-    width than the last pays for a new graph."""
+    width than the last pays for a new graph. `pause` runs before each pass and may raise."""
     spent = []
     for _ in range(times):
+        pause()
         started = session.clock()
         session.target.decode([1] * n, lambda *_: None)
         spent.append(session.clock() - started)
@@ -118,7 +135,7 @@ def _pass(session: Session, n: int, times: int) -> tuple[float, float]:
     return usual, spent[0] - usual
 
 
-def _saving(session: Session) -> float:
+def saving_time(session: Session) -> float:
     """Seconds to remember the recurrent state."""
     if not session.model.is_hybrid:
         return 0.0
@@ -136,16 +153,22 @@ def _drafting(
     if mtp is None:
         return (0.0, 0.0), None
     before, mtp.trimmed = mtp.trimmed, False
-    whole = _mtp(session, mtp, pass_of_two, times)
+    whole = drafting_time(session, mtp, pass_of_two, times)
     trimmed = None
     if mtp.head is not None:
         mtp.trimmed = True
-        trimmed = _mtp(session, mtp, pass_of_two, times)
+        trimmed = drafting_time(session, mtp, pass_of_two, times)
     mtp.trimmed = before
     return whole, trimmed
 
 
-def _mtp(session: Session, mtp: MtpDrafter, pass_of_two: float, times: int) -> tuple[float, float]:
+def drafting_time(
+    session: Session,
+    mtp: MtpDrafter,
+    pass_of_two: float,
+    times: int,
+    pause: Callable[[], None] = _go_on,
+) -> tuple[float, float]:
     """Seconds that a whole step with one draft takes beyond its pass of two tokens: catching up,
     draft, rollback; and of each further draft.
 
@@ -155,6 +178,7 @@ def _mtp(session: Session, mtp: MtpDrafter, pass_of_two: float, times: int) -> t
     session.begin(list(range(_CONTEXT)), fresh=True)
     steps: tuple[list[float], list[float]] = ([], [])
     for i in range(times):
+        pause()
         started = clock()
         drafted = mtp.draft(1, 1)
         target.decode([1, *drafted], session.observe)
@@ -165,22 +189,31 @@ def _mtp(session: Session, mtp: MtpDrafter, pass_of_two: float, times: int) -> t
     whole = statistics.mean(statistics.median(s[1:]) for s in steps)
     marks = [clock()]
     for k in (1, 5):
+        pause()
         mtp.draft(1, k)
         marks.append(clock())
     short, long = marks[1] - marks[0], marks[2] - marks[1]
     return max(whole - pass_of_two, 0.3 * short), max((long - short) / 4, 0.05 * short)
 
 
-def _key(model: Path, threads: int, kv_type: str) -> str:
+def curve_file(
+    folder: Path,
+    model: Path,
+    threads: int,
+    weights: Weights = Weights(),  # noqa: B008  (frozen)
+    variant: str = "",
+) -> Path:
+    """Where the curve of this model, machine and library is kept: by all that passes' times
+    depend on. `variant` names what else is unusual, as running without the fast CPU kernels."""
     facts = model.stat()
     cpu = f"{platform.machine()}-{platform.processor()}-{os.cpu_count()}"
-    text = f"{model.name}:{facts.st_size}:{facts.st_mtime_ns}:{threads}:{cpu}:{kv_type}:4"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    placed = f"{weights.kv_type}:{weights.gpu_layers}:{weights.experts_in_ram}:{variant}"
+    text = f"{model.name}:{facts.st_size}:{facts.st_mtime_ns}:{threads}:{cpu}:{placed}:{build()}:5"
+    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
 
-def load_costs(folder: Path, model: Path, threads: int, kv_type: str = "f16") -> Costs | None:
-    """The stored curve of this model and machine; None if there is none, or it is damaged."""
-    path = folder / f"{_key(model, threads, kv_type)}.json"
+def load_costs(path: Path) -> Costs | None:
+    """The stored curve; None if there is none, or it is damaged."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         return Costs(
@@ -198,11 +231,8 @@ def load_costs(folder: Path, model: Path, threads: int, kv_type: str = "f16") ->
         return None
 
 
-def store_costs(
-    folder: Path, model: Path, threads: int, costs: Costs, kv_type: str = "f16"
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{_key(model, threads, kv_type)}.json"
+def store_costs(path: Path, costs: Costs) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(f".{os.getpid()}")
     scratch.write_text(json.dumps(asdict(costs)), encoding="utf-8")
     scratch.replace(path)

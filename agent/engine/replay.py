@@ -6,10 +6,12 @@ Replaying it must give the same decisions: so a log answers "why was this slow" 
 and a change of the strategy can be tried on what really happened.
 """
 
+import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,8 @@ class Opening:
     pace: PaceState | None
     prompt: tuple[int, ...] = ()
     sources: tuple[tuple[int, ...], ...] = ()
+    when: float = 0.0
+    """Seconds since the epoch at which it was recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,8 @@ class Recorder:
 
     def begin(self, opening: Opening) -> Callable[[Decision], None]:
         """A request begins; what is to be told every decision."""
-        self._opening, self._decisions = opening, []
+        self._opening = replace(opening, when=opening.when or time.time())
+        self._decisions = []
         return self._decisions.append
 
     def end(self) -> None:
@@ -74,8 +79,15 @@ class Recorder:
             path.replace(path.with_suffix(".old"))
         line = json.dumps(asdict(record), separators=(",", ":")) + "\n"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        with open(os.open(path, flags, 0o600), "a", encoding="utf-8") as file:  # noqa: PTH123
-            file.write(line)
+        file = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)  # workers of several models share the file
+            os.fchmod(file, 0o600)  # an older one may be open to others
+            left = line.encode()
+            while left:
+                left = left[os.write(file, left) :]
+        finally:
+            os.close(file)
 
 
 def read_records(path: Path) -> Iterator[Record]:
@@ -97,6 +109,7 @@ def _record(raw: dict[str, Any]) -> Record:
         pace=None if pace is None else PaceState(**pace),
         prompt=tuple(first["prompt"]),
         sources=tuple(map(tuple, first["sources"])),
+        when=first.get("when", 0.0),
     )
     fields = ("drafts", "committed")
     decisions = (Decision(**d | {k: tuple(d[k]) for k in fields}) for d in raw["decisions"])

@@ -42,6 +42,7 @@ class Worker:
                 Route("/v1/chat/completions", self.chat, methods=["POST"]),
                 Route("/v1/models", self.models),
                 Route("/health", self.health),
+                Route("/calibrate", self.calibrate, methods=["POST"]),
                 Route("/tokenize", self.tokenize, methods=["POST"]),
                 Route("/detokenize", self.detokenize, methods=["POST"]),
             ],
@@ -65,11 +66,24 @@ class Worker:
                 "mtp": engine.mtp_trusted,
                 "self_test": asdict(self.self_test),
                 "costs": asdict(engine.costs),
+                "calibration": self._calibration(),
                 "prefixes": self._prefixes(),
                 "active": self.runner.active,
                 "uptime_s": round(time.monotonic() - self.started, 3),
             }
         )
+
+    def _calibration(self) -> dict[str, Any]:
+        """Whether the cost curve is measured here, and how far that is."""
+        found = self.runner.calibrator
+        note = {"note": found.note} if found.note else {}
+        return {"state": found.state, "done": found.done, "of": found.of, **note}
+
+    async def calibrate(self, _: Request) -> Response:
+        """Measure the cost curve now; health tells how far it is."""
+        self.last_used = time.monotonic()
+        self.runner.calibrate()
+        return JSONResponse(self._calibration(), status_code=202)
 
     def _prefixes(self) -> dict[str, Any] | None:
         """States on disk, of every model, and those that were ignored."""

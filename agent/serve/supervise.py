@@ -80,16 +80,18 @@ def ensure_worker(
     threads: int | None = None,
     idle_s: float = 900.0,
     kv: str = "auto",
+    decisions: Path | None = None,
     start_s: float = 300.0,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Endpoint:
     """The endpoint of a healthy worker for `model`, started or restarted where needed.
 
+    `decisions`: a file to which every decoding decision is appended (see engine/replay.py).
     `notify` is told when a worker had died, with the reason. Raises EngineError with the worker's
     own words when it cannot be started.
     """
     model = model.resolve()
-    place = _Place(_private(runtime_dir), _key(model, context, threads, kv))
+    place = _Place(_private(runtime_dir), _key(model, context, threads, kv, decisions))
     endpoint = Endpoint(base_url="http://worker/v1", uds=place.socket)
     if _health(place.socket):
         return endpoint
@@ -101,7 +103,7 @@ def ensure_worker(
             _kill(record["pid"], place)
             if place.socket.exists():  # one that ends by itself takes its socket away
                 notify(f"the engine worker had died: {_last_words(place)}; starting it again")
-        _bring_up(model, place, _Run(context, threads, idle_s, kv), start_s, notify)
+        _bring_up(model, place, _Run(context, threads, idle_s, kv, decisions), start_s, notify)
     return endpoint
 
 
@@ -113,6 +115,7 @@ class _Run:
     threads: int | None
     idle_s: float
     kv: str
+    decisions: Path | None = None
     plain_cpu: bool = False
 
 
@@ -154,9 +157,11 @@ def stop_worker(
     context: int = 8192,
     threads: int | None = None,
     kv: str = "auto",
+    decisions: Path | None = None,
 ) -> bool:
     """End the worker of `model` with these settings; whether there was one."""
-    place = _Place(_private(runtime_dir), _key(model.resolve(), context, threads, kv))
+    key = _key(model.resolve(), context, threads, kv, decisions)
+    place = _Place(_private(runtime_dir), key)
     return _stop(place)
 
 
@@ -186,12 +191,13 @@ def worker_status(runtime_dir: Path) -> tuple[WorkerStatus, ...]:
     return tuple(found)
 
 
-def _key(model: Path, context: int, threads: int | None, kv: str) -> str:
+def _key(model: Path, context: int, threads: int | None, kv: str, decisions: Path | None) -> str:
     try:
         facts = model.stat()
     except OSError as error:
         raise EngineError(f"{model}: {error.strerror or error}") from error
     text = f"{model}:{facts.st_size}:{facts.st_mtime_ns}:{context}:{threads}:{kv}"
+    text += f":{decisions}" if decisions else ""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -236,6 +242,7 @@ def _start(model: Path, place: _Place, run: _Run) -> "subprocess.Popen[bytes]":
     argv += ["--kv", run.kv]
     argv += ["--threads", str(run.threads)] if run.threads else []
     argv += ["--plain-cpu"] if run.plain_cpu else []
+    argv += ["--decisions", str(run.decisions)] if run.decisions else []
     kept = {
         k: v for k, v in os.environ.items() if k in _KEPT_VARIABLES or k.startswith(_KEPT_PREFIXES)
     }

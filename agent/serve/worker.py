@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _QUICK_BYTES = 200 * 2**20
-"""Models up to this size are calibrated at once; for others the stored or default curve serves."""
+"""Models up to this size are calibrated at once; others when nothing is asked, see idle.py."""
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -35,6 +35,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--context", type=int, default=8192)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--idle", type=float, default=900.0)
+    parser.add_argument("--decisions", type=Path, help="append every decoding decision there")
     parser.add_argument("--queue", type=int, default=8)
     return parser.parse_args(argv)
 
@@ -54,8 +55,10 @@ def main(argv: list[str] | None = None) -> int:
 async def _serve(args: argparse.Namespace) -> None:
     import uvicorn
 
-    from agent.engine.calibration import calibrate, load_costs, store_costs
+    from agent.engine.calibration import calibrate, curve_file, load_costs, store_costs
     from agent.engine.engine import Engine
+    from agent.engine.idle import Calibrator
+    from agent.engine.replay import Recorder
     from agent.engine.weights import Weights
     from agent.serve.app import Worker
     from agent.serve.runner import Runner
@@ -74,16 +77,19 @@ async def _serve(args: argparse.Namespace) -> None:
     )
     _stage(SELF_TEST)
     self_test = engine.self_test(tokens=24 if size < _QUICK_BYTES else 8)
-    costs = load_costs(args.cache, args.model, engine.session.threads, weights.kv_type)
+    variant = "plain cpu" if args.plain_cpu else ""
+    kept = curve_file(args.cache, args.model, engine.session.threads, weights, variant)
+    costs = load_costs(kept)
     if costs is None and size < _QUICK_BYTES:
         costs = calibrate(engine.session)
         if costs:
-            threads = engine.session.threads
-            store_costs(args.cache, args.model, threads, costs, weights.kv_type)
+            store_costs(kept, costs)
     if costs:
         engine.costs = costs
+    engine.recorder = Recorder(args.decisions) if args.decisions else None
     _stage("serving")
-    runner = Runner(engine, capacity=args.queue)
+    calibrator = Calibrator(engine, kept, measured=costs is not None)
+    runner = Runner(engine, capacity=args.queue, calibrator=calibrator)
     worker = Worker(runner, model=args.model, self_test=self_test)
     runner.start()
     config = uvicorn.Config(

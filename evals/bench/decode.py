@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent.engine.calibration import calibrate, load_costs, store_costs
+from agent.engine.calibration import calibrate, curve_file, load_costs, store_costs
 from agent.engine.drafters.mtp import MtpDrafter
 from agent.engine.engine import Engine, Query
 from agent.engine.generate import Generated, Job, generate
@@ -122,13 +122,14 @@ class Bench:
     def __init__(self, model: Path, *, threads: int, log: Path | None, cache: Path | None) -> None:
         self.engine = Engine(model, n_ctx=2048, threads=threads)
         self.self_test = self.engine.self_test()
-        costs = load_costs(cache, model, threads) if cache else None
+        kept = curve_file(cache, model, threads) if cache else None
+        costs = load_costs(kept) if kept else None
         if costs is None:
             costs = calibrate(self.engine.session, budget_s=20.0 + model.stat().st_size / 1e7)
         if costs is None:
             raise SystemExit("calibration did not finish in time")
-        if cache:
-            store_costs(cache, model, threads, costs)
+        if kept:
+            store_costs(kept, costs)
         self.engine.costs = costs
         self._paces: dict[str, Pace] = {}
         """Each arm knows only what it has seen itself."""

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from agent.engine.calibration import calibrate, load_costs, store_costs
+from agent.engine.calibration import calibrate, curve_file, load_costs, store_costs
 from agent.engine.engine import Answer, Engine, Query
 from agent.engine.grammar import schema_to_grammar
 from agent.engine.sampling import Sampling
+from agent.engine.weights import Weights
 from agent.errors import Cancelled, ContextOverflow, EngineError, RequestRejected
 from agent.types import DecodeHints
 
@@ -170,12 +171,28 @@ def test_calibration_is_measured_once_and_survives_damage(
     assert costs.verify[1] == 1.0
     assert len(costs.verify) == 10
     model = tiny_models["f32"]
-    assert load_costs(tmp_path, model, 1) is None
-    store_costs(tmp_path, model, 1, costs)
-    assert load_costs(tmp_path, model, 1) == costs
-    assert load_costs(tmp_path, model, 2) is None
-    next(tmp_path.glob("*.json")).write_text("{")
-    assert load_costs(tmp_path, model, 1) is None
+    file = curve_file(tmp_path, model, 1)
+    assert load_costs(file) is None
+    store_costs(file, costs)
+    assert load_costs(file) == costs
+    file.write_text("{")
+    assert load_costs(file) is None
+
+
+def test_a_curve_is_of_one_way_to_run_the_model(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    model = tiny_models["f32"]
+    ways = (
+        curve_file(tmp_path, model, 1),
+        curve_file(tmp_path, model, 2),
+        curve_file(tmp_path, model, 1, Weights(kv_type="q8_0")),
+        curve_file(tmp_path, model, 1, Weights(gpu_layers=4)),
+        curve_file(tmp_path, model, 1, Weights(experts_in_ram=True)),
+        curve_file(tmp_path, model, 1, Weights(), "plain cpu"),
+        curve_file(tmp_path, tiny_models["q8_0"], 1),
+    )
+    assert len(set(ways)) == len(ways)
 
 
 def test_a_broken_file_is_an_engine_error(tmp_path: Path) -> None:
