@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from tools.index import grammar, regexes, tokens
@@ -58,7 +60,10 @@ def exact(source: bytes, language: str, trees: Trees | None = None) -> Scanned:
     found, imports, broken = grammar.walk(source, language, trees)
     if broken:
         found = found + _uncovered(source, found, regexes.scan(source, language))
-    return sorted(found, key=_in_order), imports
+    # By start, the longer first: two sorts without a call for each cost a third of one with.
+    found.sort(key=_END, reverse=True)
+    found.sort(key=_START)
+    return found, imports
 
 
 def rough(source: bytes, language: str) -> Scanned:
@@ -66,8 +71,7 @@ def rough(source: bytes, language: str) -> Scanned:
     return regexes.scan(source, language), []
 
 
-def _in_order(found: Found) -> tuple[int, int]:
-    return found.start, -found.end
+_START, _END, _SIGNATURE = attrgetter("start"), attrgetter("end"), attrgetter("signature")
 
 
 def _uncovered(source: bytes, found: list[Found], more: list[Found]) -> list[Found]:
@@ -89,17 +93,20 @@ _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
 def _outline(source: bytes, found: list[Found], imports: list[tuple[int, int, str]]) -> Outline:
     """Parents and qualified names from the spans."""
-    names, kinds, signatures = [""], bytearray([_MODULE]), [""]
-    starts, ends, bounds, owners = [0], [len(source)], [0], [0]
+    found = found[:_MAX_DEFINITIONS]
+    names, kinds, ends = [""], bytearray([_MODULE]), [len(source)]
+    bounds, owners = [0], [0]
     open_ = [(0, len(source), 0)]
-    for name, kind, start, end, signature in found[:_MAX_DEFINITIONS]:
-        while len(open_) > 1 and start >= open_[-1][1]:
-            at = open_.pop()[1]
-            _mark(bounds, owners, at, open_[-1][2])
-        # `a, b = 1, 2` gives two names one span: neither is inside the other.
-        if len(open_) > 1 and (start, end) == open_[-1][:2]:
+    for name, kind, start, end, _ in found:
+        first, last, parent = open_[-1]
+        while parent and start >= last:
             open_.pop()
-        _, last, parent = open_[-1]
+            at, (first, last, parent) = last, open_[-1]
+            _mark(bounds, owners, at, parent)
+        # `a, b = 1, 2` gives two names one span: neither is inside the other.
+        if parent and start == first and end == last:
+            open_.pop()
+            _, last, parent = open_[-1]
         number = _NUMBER[kind]
         if number == _FUNCTION and (kinds[parent] in _OWNING or "." in name):
             number = _METHOD
@@ -110,12 +117,11 @@ def _outline(source: bytes, found: list[Found], imports: list[tuple[int, int, st
         _mark(bounds, owners, start, len(names))
         names.append(name)
         kinds.append(number)
-        starts.append(start)
         ends.append(end)
-        signatures.append(signature)
     while len(open_) > 1:
         at = open_.pop()[1]
         _mark(bounds, owners, at, open_[-1][2])
+    starts, signatures = [0, *map(_START, found)], ["", *map(_SIGNATURE, found)]
     modules = dict.fromkeys(m for _, _, text in imports for m in _modules(text))
     return Outline(
         names, kinds, starts, ends, signatures, bounds, owners,
@@ -236,6 +242,7 @@ def _tally(
     return doc, term, count
 
 
+@cache
 def _keywords() -> "NDArray[np.uint64]":
     import numpy as np
 
@@ -247,15 +254,16 @@ _PYTHON_FROM = re.compile(r"from\s+(\.*[\w.]*)\s+import\s+(.*)", re.S)
 _NAME_AS = re.compile(r"(\w+)(?:\s+as\s+\w+)?")
 
 
-def _modules(text: str) -> list[str]:
+@lru_cache(maxsize=1 << 12)
+def _modules(text: str) -> tuple[str, ...]:
     """Modules an import statement names: dotted for Python, the quoted path elsewhere."""
     if match := _PYTHON_FROM.match(text):
         base = match[1]
         rest = match[2] if "#" not in match[2] else re.sub(r"#[^\n]*", "", match[2])
         joiner = "" if base.endswith(".") else "."
-        return [base, *(f"{base}{joiner}{name}" for name in _NAME_AS.findall(rest)[:40])]
+        return base, *(f"{base}{joiner}{name}" for name in _NAME_AS.findall(rest)[:40])
     if quoted := _QUOTED.findall(text):
-        return [" ".join(q.split()) for q in quoted]
+        return tuple(" ".join(q.split()) for q in quoted)
     text = re.sub(r"^\s*(import|use|using|extern\s+crate|source|\.)\s+(static\s+)?", "", text)
     found = re.findall(r"[\w.:/]{2,}", text.replace("\\", "."))
-    return [m.replace("::", ".") for m in found if m != "as"][:40]
+    return tuple(m.replace("::", ".") for m in found if m != "as")[:40]

@@ -6,7 +6,7 @@ The walk looks only where definitions can stand, so that it costs a fifth of the
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tools.index.grammar_specs import SPECS, Spec
@@ -177,6 +177,7 @@ _OPENERS = " \t{:=;,"
 _ANNOTATIONS = re.compile(r"^(?:@[\w.]+(?:\([^()]*\))?\s+)+")
 
 
+@lru_cache(maxsize=1 << 13)
 def signature(raw: bytes, kind: str) -> str:
     """One line of at most 200 characters, without annotations and what opens the body."""
     text = " ".join(raw.decode("utf-8", "replace").split())
@@ -184,5 +185,7 @@ def signature(raw: bytes, kind: str) -> str:
         text = _ANNOTATIONS.sub("", text)
     if kind in ("class", "type") and not text.startswith("typedef"):
         text = text.partition("{")[0]
-    text = text.rstrip(_OPENERS).removesuffix("=>").rstrip(_OPENERS)
+    text = text.rstrip(_OPENERS)
+    if text.endswith("=>"):
+        text = text[:-2].rstrip(_OPENERS)
     return text if len(text) <= 200 else text[:199] + "…"

@@ -17,9 +17,9 @@ __all__ = ["SPECS", "Spec", "contains", "never", "node_text"]
 
 
 def node_text(node: "Node | None") -> str | None:
-    if node is None or node.text is None:
-        return None
-    return node.text.decode("utf-8", "replace")
+    # Each look at `text` makes it anew.
+    text = None if node is None else node.text
+    return None if text is None else text.decode("utf-8", "replace")
 
 
 def _field_name(node: "Node") -> str | None:
