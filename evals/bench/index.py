@@ -1,10 +1,11 @@
 """What the index costs on one tree: wall and CPU of each operation, memory, disk, beside peers.
 
-    python -m evals.bench.index TREE [--rounds 7] [--aider PYTHON] [--json FILE] [--check]
+    python -m evals.bench.index [TREE] [--rounds 7] [--aider PYTHON] [--json FILE] [--check]
     python -m evals.bench.index --many 100000       # a generated repository of so many files
 
-A copy of TREE is worked on. Wall times on a machine that does other work say little; the CPU
-column counts this process and its workers. Peers run in the same round: aider's RepoMap from a
+A copy of TREE is worked on; without one, the source distribution of Django, kept in the cache
+of the evaluations and put under git. Wall times on a machine that does other work say little; the
+CPU column counts this process and its workers. Peers run in the same round: aider's RepoMap from a
 Python that has aider installed, Universal Ctags and `git grep` where there are.
 """
 
@@ -24,6 +25,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from evals.bench.peers import Aider, ctags_seconds, grep_seconds
+from evals.datasets.recipe import Package
+from evals.datasets.sources import SourceUnavailable, sdist, unpack
 from tools.index import Index, open_index
 from tools.index.languages import language_of
 
@@ -262,6 +265,29 @@ def generate(root: Path, files: int) -> None:
         (folder / f"m{number}.py").write_text(f"import os\n\n{body}")
 
 
+_DJANGO = Package(
+    name="Django",
+    version="5.2.8",
+    sha256="23254866a5bb9a2cfa6004e8b809ec6246eba4b58a7589bc2772f1bcc8456c7f",
+    test_cmd="",
+)
+
+
+def _django(tree: Path, parser: argparse.ArgumentParser) -> None:
+    """The tree the targets are given for, with one commit."""
+    try:
+        unpack(sdist(_DJANGO), tree)
+    except SourceUnavailable as error:
+        parser.error(f"{error}: name another tree as the argument TREE, or give --many")
+    git = ["git", "-C", str(tree), "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
+    for step in (
+        ["init", "-q"],
+        ["add", "-A", "-f"],
+        ["commit", "-q", "--no-verify", "-m", "tree"],
+    ):
+        subprocess.run([*git, *step], check=True, capture_output=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tree", type=Path, nargs="?")
@@ -278,7 +304,7 @@ def main() -> None:
         elif args.tree is not None:
             shutil.copytree(args.tree, tree, symlinks=True)
         else:
-            parser.error("give a TREE, or --many")
+            _django(tree, parser)
         rows = run(tree.resolve(), cache, args.rounds, args.aider)
     if args.json is not None:
         args.json.write_text(json.dumps([asdict(r) for r in rows], indent=1) + "\n")

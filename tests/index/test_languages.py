@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tools.index.build import build
 from tools.index.extract import extract
 from tools.index.languages import is_test, is_vendored, language_of
-from tools.index.segment import Head, build
+from tools.index.segment import Head
 
 SAMPLES = Path(__file__).parent / "samples"
 

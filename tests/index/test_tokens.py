@@ -8,9 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tools.index import tokens
+from tools.index.build import build
 from tools.index.extract import extract
 from tools.index.records import parts
-from tools.index.segment import build, split
+from tools.index.segment import split
 from tools.index.words import subwords
 
 WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")

@@ -5,10 +5,10 @@ from math import log
 from pathlib import Path
 
 from tools.index import files, query
+from tools.index.build import build
 from tools.index.languages import is_test, is_vendored, language_of
 from tools.index.localize import localize
 from tools.index.query import Query
-from tools.index.segment import build
 from tools.index.state import of_segment
 from tools.types import Hit
 

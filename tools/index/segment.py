@@ -5,13 +5,13 @@ the old files dead, so that it costs milliseconds whatever the size of the repos
 are definitions; document numbers run file by file, the file's own document first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tools.index.languages import is_test, is_vendored, language_of
-from tools.index.records import KINDS, Definition, Parts, parts
+from tools.index.records import KINDS, Definition
 from tools.index.tokens import distinct, gather, hash_text, hashes, lines, parts_of_names
 from tools.index.words import stem
 from tools.types import Symbol
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     U64 = NDArray[np.uint64]
 
-__all__ = ["FOREIGN", "TEST", "TEXT", "Head", "Postings", "Segment", "build", "inverted", "split"]
+__all__ = ["FOREIGN", "TEST", "TEXT", "Head", "Postings", "Segment", "inverted", "split"]
 
 TEST, FOREIGN, TEXT = 1, 2, 4
 
@@ -65,8 +65,8 @@ class Postings:
 
 def inverted(
     known: "U64",
-    terms: "NDArray[np.int64]",
-    items: "NDArray[np.int64]",
+    terms: "Ints | NDArray[np.int64]",
+    items: "Ints | NDArray[np.int64]",
     counts: "Bytes | None" = None,
 ) -> Postings:
     """Postings from pairs of a term and a number, in the order of the numbers.
@@ -288,56 +288,6 @@ class Segment:
             end_line=d.end_line,
             signature=d.signature,
         )
-
-
-def build(files: Sequence[tuple[str, str, bytes]]) -> Segment:
-    """A segment over (path, blob id, stored record), in the order given."""
-    import numpy as np
-
-    sliced = [parts(data) for _, _, data in files]
-
-    def joined(pick: Callable[[Parts], bytes]) -> bytes:
-        return b"".join(map(pick, sliced))
-
-    def flat(pick: Callable[[Parts], bytes], kind: str = "<u4") -> "NDArray[np.int64]":
-        return np.frombuffer(joined(pick), dtype=kind).astype(np.int64)
-
-    def offsets(sizes: Sequence[int]) -> "Ints":
-        return np.append(0, np.cumsum(np.array(sizes, np.int64))).astype(np.int32)
-
-    terms = joined(lambda p: p.terms)
-    known = lines(terms[:-1])
-    sizes = flat(lambda p: p.sizes)
-    first = offsets([len(p.kinds) for p in sliced])
-    # Terms are numbered file by file: the number of a file's first one is added.
-    shift = np.repeat(
-        offsets([p.terms.count(b"\n") for p in sliced])[:-1], [len(p.counts) for p in sliced]
-    )
-    term_of = flat(lambda p: p.ids, "<u2") + shift
-    docs = np.repeat(np.arange(len(sizes)), sizes)
-    tally = np.frombuffer(joined(lambda p: p.counts), dtype=np.uint8)
-    one, like = distinct(known.hashes)
-    idents = inverted(known.hashes[one], like[term_of], docs, tally)
-    segment = Segment(
-        paths=tuple(p for p, _, _ in files),
-        blobs=tuple(b for _, b, _ in files),
-        first_doc=first,
-        generated=np.array([p.generated for p in sliced], dtype=np.uint8),
-        kinds=np.frombuffer(joined(lambda p: p.kinds), dtype=np.uint8),
-        lines=flat(lambda p: p.lines).astype(np.int32),
-        ends=flat(lambda p: p.ends).astype(np.int32),
-        lengths=np.bincount(docs, weights=tally, minlength=len(sizes)).astype(np.float32),
-        idents=idents,
-        names=joined(lambda p: p.names),
-        signatures=joined(lambda p: p.signatures),
-        imports=flat(lambda p: p.imports).astype(np.int32),
-        import_at=offsets([len(p.imports) // 4 for p in sliced]),
-        modules=joined(lambda p: p.modules),
-        module_at=offsets([len(p.modules) for p in sliced]),
-    )
-    one = one[np.argsort(known.hashes[one])]
-    segment.__dict__["words"] = split(gather(terms, known.starts[one], known.sizes[one]))
-    return segment
 
 
 def split(names: bytes) -> Postings:

@@ -58,20 +58,33 @@ def save(path: Path, segment: Segment) -> None:
 
 def _layout(
     arrays: "Mapping[str, NDArray[np.generic]]", texts: Mapping[str, bytes]
-) -> tuple[bytes, list[bytes]]:
+) -> tuple[bytes, list[bytes | memoryview]]:
     """The table of contents, and the pieces, each padded to 16 bytes."""
     table: dict[str, tuple[str, int, int]] = {}
-    pieces, at = [], 0
-    raw = [(n, a.dtype.str, a.tobytes()) for n, a in arrays.items()]
-    for name, kind, data in [*raw, *((n, "", t) for n, t in texts.items())]:
+    pieces: list[bytes | memoryview] = []
+    at = 0
+    # Views: copies of all arrays at once would double the memory.
+    raw = [(n, a.dtype.str, _bytes(a)) for n, a in arrays.items()]
+    named: list[tuple[str, str, bytes | memoryview]] = [
+        *raw,
+        *((n, "", t) for n, t in texts.items()),
+    ]
+    for name, kind, data in named:
         table[name] = (kind, at, len(data))
-        pieces += [data, b"\0" * (-len(data) % 16)]
+        pieces.append(data)
+        pieces.append(b"\0" * (-len(data) % 16))
         at += len(data) + -len(data) % 16
     contents = json.dumps([_FORMAT, table]).encode()
     return contents + b" " * (-(len(contents) + _HEADER.size) % 16), pieces
 
 
-def _write(path: Path, contents: bytes, pieces: list[bytes]) -> None:
+def _bytes(array: "NDArray[np.generic]") -> memoryview:
+    import numpy as np
+
+    return np.ascontiguousarray(array).view(np.uint8).data
+
+
+def _write(path: Path, contents: bytes, pieces: list[bytes | memoryview]) -> None:
     checksum = zlib.crc32(contents)
     for piece in pieces:
         checksum = zlib.crc32(piece, checksum)

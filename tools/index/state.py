@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tools.index.build import build
 from tools.index.search import View
-from tools.index.segment import Head, Segment, build
+from tools.index.segment import Head, Segment
 from tools.types import Symbol
 
 if TYPE_CHECKING:
