@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from agent.cli.chat import setup_for
 from agent.tui.app import ChatApp
 from agent.tui.session import Session
 from tests.agent.repos import git
+from tests.loopback import dialects
 
 BUGGY = '''\
 def remaining(total, used):
@@ -35,6 +37,30 @@ def test_nothing_used():
 ISSUE = "remaining(10, 4) gives 14"
 CANDIDATES = 10
 """The repair is among the first; trying all 150 would only cost time here."""
+
+DOC, NEW_DOC = '"""Prices."""', '"""Prices of a shop."""'
+PLAN = json.dumps(
+    {
+        "summary": "clamp returns the wrong bound",
+        "steps": [
+            {"kind": "edit", "goal": "return high", "files": ["shop.py"], "symbols": ["clamp"]}
+        ],
+    }
+)
+
+
+def blocks(*pairs: tuple[str, str]) -> str:
+    return "\n".join(
+        f"shop.py\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n" for old, new in pairs
+    )
+
+
+ANSWER = blocks(
+    ("    if value > high:\n        return low", "    if value > high:\n        return high"),
+    (DOC, NEW_DOC),
+)
+TWO_HUNKS = (dialects.openai(PLAN), dialects.openai(ANSWER))
+"""A plan and an edit of `shop`: a harmless hunk, then the one that fixes it."""
 
 
 def budget(root: Path) -> Path:

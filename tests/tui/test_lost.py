@@ -106,7 +106,8 @@ async def test_the_connection_breaks_in_the_middle_of_an_answer(tmp_path):
             await until(pilot, lambda: "commands are asked for" in told(app))
             await say(pilot, "clamp(12, 1, 9) gives 1")
             await until(pilot, lambda: "unserved" in told(app) and app._job is None)
-            await say(pilot, "go on")
+            assert "/resume" in told(app)
+            await say(pilot, "/resume")
             await until(pilot, lambda: "Done at last." in told(app) and app._job is None)
             assert (root / "shop.py").read_text() == FIXED
             assert "clamp(12, 1, 9) gives 1" in str(server.received[4].body), "it was not forgotten"

@@ -1,12 +1,23 @@
 """Whole sessions through Pilot: real git, real sandbox, real pytest, real journal."""
 
-import json
-
 from agent.tui.items import Offer
 from agent.tui.review import ReviewScreen
 from tests.agent.repos import FIXED, PACKAGE, shop, snapshot
 from tests.loopback import dialects, serve
-from tests.tui.support import BUGGY, ISSUE, RIGHT, budget, chat, say, screen, told, until
+from tests.tui.support import (
+    BUGGY,
+    DOC,
+    ISSUE,
+    NEW_DOC,
+    RIGHT,
+    TWO_HUNKS,
+    budget,
+    chat,
+    say,
+    screen,
+    told,
+    until,
+)
 from tools.types import FileChange, Patch
 
 SIZE = (100, 40)
@@ -50,32 +61,11 @@ async def test_fix_reject_accept_apply_undo_redo(tmp_path):
         assert (root / "budget.py").read_text() == RIGHT
 
 
-DOC, NEW_DOC = '"""Prices."""', '"""Prices of a shop."""'
-PLAN = json.dumps(
-    {
-        "summary": "clamp returns the wrong bound",
-        "steps": [
-            {"kind": "edit", "goal": "return high", "files": ["shop.py"], "symbols": ["clamp"]}
-        ],
-    }
-)
-
-
-def blocks(*pairs: tuple[str, str]) -> str:
-    return "\n".join(
-        f"shop.py\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n" for old, new in pairs
-    )
-
-
-async def test_part_of_a_verified_patch_is_byte_exact_and_said_to_be_untested(tmp_path):
-    """A model's answer of two hunks: the harmless one alone is applied, and undone."""
+async def test_a_session_from_fix_to_resume(tmp_path):
+    """Fix, review, reject the hunk that matters, tests, undo, talk; another session goes on."""
     root = shop(tmp_path / "shop")
     before = snapshot(root)
-    answer = blocks(
-        ("    if value > high:\n        return low", "    if value > high:\n        return high"),
-        (DOC, NEW_DOC),
-    )
-    with serve([dialects.openai(PLAN), dialects.openai(answer)]) as onprem:
+    with serve([*TWO_HUNKS, dialects.openai("One **hunk** is left.")]) as onprem:
         app = chat(root, zero_token=False, onprem_url=onprem.url, onprem_model="coder")
         async with app.run_test(size=SIZE) as pilot:
             await say(pilot, "/fix clamp(12, 1, 9) gives 1")
@@ -90,16 +80,26 @@ async def test_part_of_a_verified_patch_is_byte_exact_and_said_to_be_untested(tm
             assert "✔ 1. edit · done" in str(app.plan.render())
             assert "onprem · coder" in str(app.plan.render())
             assert "on-prem 0" not in str(app.meter.render())
+            await say(pilot, "/tests")
+            await until(pilot, lambda: "✘ 3 passed, 1 failed" in told(app) and app._job is None)
             await say(pilot, "/undo")
             await until(pilot, lambda: "took back: shop.py" in told(app))
             assert snapshot(root) == before
+            await say(pilot, "what is left?")
+            await until(pilot, lambda: "One **hunk** is left." in told(app) and app._job is None)
+        app.session.close()
 
+        again = chat(root, onprem_url=onprem.url, onprem_model="coder")
+        async with again.run_test(size=SIZE) as pilot:
+            await say(pilot, "/sessions last")
+            await until(pilot, lambda: "One **hunk** is left." in told(again))
             await say(pilot, "/diff")
-            await until(pilot, reviewing(app))
+            await until(pilot, reviewing(again))
             await pilot.press("A", "enter")
-            await until(pilot, lambda: "applied: shop.py (2 of 2 hunks)" in told(app))
+            await until(pilot, lambda: "applied: shop.py (2 of 2 hunks)" in told(again))
             whole = FIXED.replace(DOC, NEW_DOC)
             assert (root / "shop.py").read_text() == whole
+        again.session.close()
 
 
 async def test_a_file_changed_meanwhile_is_kept(tmp_path):
