@@ -16,8 +16,8 @@ round. Groups:
       is real, only which MTP drafts come true is not.
   line_edit                                    written by the model itself, acceptance real
 
-The first item of each group may stand for it (--items 1), and plain decoding, which takes the same
-time everywhere in a text, may be measured on its first tokens only (--few).
+The shortest text of each group may stand for it (--items 1), and plain decoding, which takes the
+same time everywhere in a text, may be measured on its first tokens only (--few).
 
 Targets: see decode_plan.py; what is reached, and why not all, in `evals/bench/decode.md`.
 """
@@ -27,7 +27,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -213,16 +213,17 @@ def measure(bench: Bench, items: Sequence[Item], plan: Plan) -> Tally:
     tally, began = Tally(), time.monotonic()
     random_ = random.Random(1)
     for item in items:
-        bench.run(item, "plain", 4)  # decodes the prompt
+        bench.run(item, "plain", 1)  # decodes the prompt
     while True:
         tally.begin()
-        for item in items:
-            order = list(plan.arms)
+        for item, arms in planned(items, plan):
+            order = list(arms)
             random_.shuffle(order)
+            into = (item.group, "all") if arms == plan.arms else (item.group,)
             texts = {}
             for arm in order:
-                done, seconds = bench.run(item, arm, plan.longest(arm))
-                tally.add(item.group, arm, done, seconds)
+                done, seconds = bench.run(item, arm, plan.longest(arm, item.group))
+                tally.add(into, arm, done, seconds)
                 texts[arm] = done.tokens
             tally.unlike += sum(_unlike(t, texts["plain"]) for t in texts.values())
         spent = time.monotonic() - began
@@ -230,6 +231,20 @@ def measure(bench: Bench, items: Sequence[Item], plan: Plan) -> Tally:
         # The next round takes as long as one did: stay within the budget.
         if enough or spent * (tally.rounds + 1) / tally.rounds > plan.budget:
             return tally
+
+
+def planned(items: Sequence[Item], plan: Plan) -> Iterator[tuple[Item, tuple[str, ...]]]:
+    """Each item with its arms: in the groups of `plan.whole`, where not all items are measured by
+    all arms, only the shortest is; the others by plain and routed."""
+    alone = plan.items != ALL and len(plan.arms) > 2
+    for item in items:
+        rivals = [i for i in items if i.group == item.group]
+        rest = alone and item.group in plan.whole and item is not min(rivals, key=_length)
+        yield item, ("plain", "routed") if rest else plan.arms
+
+
+def _length(item: Item) -> int:
+    return len(item.text)
 
 
 def _unlike(one: Sequence[int], other: Sequence[int]) -> bool:
@@ -251,7 +266,7 @@ def chosen(trace: dict[str, Any], plan: Plan) -> list[Item]:
         name, own = (members[0].group, not members[0].text) if members else ("", False)
         if name in (plan.groups or name):
             whole = name in plan.whole or (own and all_own)
-            found += members if whole else members[: plan.items]
+            found += members if whole else sorted(members, key=_length)[: plan.items]
     return found
 
 

@@ -27,11 +27,12 @@ class Tally:
     def begin(self) -> None:
         self.rounds += 1
 
-    def add(self, group: str, arm: str, done: Generated, seconds: float) -> None:
-        if group == "line_edit":
+    def add(self, groups: Sequence[str], arm: str, done: Generated, seconds: float) -> None:
+        """`groups`: its own, and "all" where every arm decodes the text."""
+        if "line_edit" in groups:
             self.drafts[arm] += done.stats.drafted
             self.accepted[arm] += done.stats.accepted
-        for key in ((group, arm), ("all", arm)):
+        for key in ((group, arm) for group in groups):
             for store, value in (
                 (self.tokens, len(done.tokens)),
                 (self.seconds, seconds),
