@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -82,3 +83,24 @@ def test_what_one_definition_and_one_file_may_hold_is_bounded() -> None:
     assert len(parts(record).counts) <= 3000
     segment = build([("a.json", "", record)])
     assert segment.docs == 1
+
+
+def test_a_segment_is_the_same_in_whatever_pieces_it_is_put_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sources = [
+        f"class Cart{i % 5}Élan:\n    def addItem_{i}(self):\n        return HTTPServer{i % 3}(1)\n"
+        for i in range(40)
+    ]
+    records = extract([(s.encode(), "python") for s in ["", *sources, ""]])
+    files = [(f"shop/m{i}.py", str(i), data) for i, data in enumerate(records)]
+    whole = build(files)
+    monkeypatch.setattr("tools.index.build._BATCH", 100)
+    monkeypatch.setattr("tools.index.segment._PIECE", 50)
+    pieces = build(files)
+    for name in ("idents", "words", "name_words", "path_words", "by_name"):
+        for column in ("hashes", "starts", "items"):
+            one, other = (getattr(getattr(s, name), column) for s in (whole, pieces))
+            assert one.dtype == other.dtype
+            assert one.tolist() == other.tolist(), name
+    assert len(whole.words.hashes) > 10

@@ -292,13 +292,33 @@ class Segment:
 
 def split(names: bytes) -> Postings:
     """Stemmed part of a name -> number of the name. Names are lines, each ended by a newline."""
-    owners, found, buffer = parts_of_names(names[:-1])
-    one, like = distinct(found.hashes)
-    texts = gather(buffer, found.starts[one], found.sizes[one]).decode("utf-8", "replace")
-    stems = "\n".join([stem(t.lower()) for t in texts.split("\n")[:-1]])
+    import numpy as np
+
+    owners: list[Ints] = []
+    like: list[Ints] = []
+    texts: list[str] = []
+    lines_before = at = 0
+    # In pieces of whole lines: a part of a name takes 100 bytes while parts are told apart.
+    while at < len(names):
+        end = names.find(b"\n", min(at + _PIECE, len(names) - 1)) + 1
+        own, found, buffer = parts_of_names(names[at : end - 1])
+        one, same = distinct(found.hashes)
+        owners.append((own + lines_before).astype(np.int32))
+        like.append((same + len(texts)).astype(np.int32))
+        pieces = gather(buffer, found.starts[one], found.sizes[one]).decode("utf-8", "replace")
+        texts += pieces.split("\n")[:-1]
+        lines_before += names.count(b"\n", at, end)
+        at = end
+    stems = "\n".join([stem(t.lower()) for t in texts])
     numbers = lines(stems.encode("utf-8", "replace")).hashes
     known, same = distinct(numbers)
-    return inverted(numbers[known], same[like], owners)
+    none = np.zeros(0, np.int32)
+    terms = same[np.concatenate([none, *like])]
+    return inverted(numbers[known], terms, np.concatenate([none, *owners]))
+
+
+_PIECE = 1 << 20
+"""Bytes of names that are split at once."""
 
 
 def _line_ends(texts: bytes) -> "Ints":
