@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from agent.engine.views import Views
 from agent.engine.weights import Weights, place
 from agent.errors import EngineError
 
@@ -132,6 +133,7 @@ class Model:
             or self._lib.llama_model_is_recurrent(self.handle)
         )
         self._pieces: dict[int, bytes] = {}
+        self._ends: dict[int, bool] = {}
 
     def close(self) -> None:
         if self.handle:
@@ -166,7 +168,10 @@ class Model:
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation (end of text, of turn)."""
-        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+        known = self._ends.get(token)
+        if known is None:
+            known = self._ends[token] = bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+        return known
 
     def end_token(self) -> int:
         """One that ends a generation. Raises EngineError where the vocabulary has none."""
@@ -282,6 +287,7 @@ class Context:
         """Tokens recurrent layers can be rewound; 0 where the architecture cannot (qwen3next)."""
         self._outputs = 0
         self._checkpoint: Any = None
+        self._view = Views()
 
     def _params(self, options: ContextOptions, other: "Context | None") -> Any:
         params = self._core.llama_context_default_params()
@@ -332,16 +338,6 @@ class Context:
         """[n, width]: the last decode's rows after the final norm; a view like logits."""
         rows = self._ext.llama_get_embeddings_nextn(self.handle)
         return self._view(rows, n, self.model.n_embd)
-
-    def _view(self, pointer: Any, rows: int, columns: int) -> "NDArray[np.float32]":
-        import numpy as np
-
-        address = ctypes.cast(pointer, ctypes.c_void_p).value
-        if not address:
-            raise EngineError("llama.cpp gave no output rows")
-        raw = memoryview((ctypes.c_float * (rows * columns)).from_address(address)).cast("B")
-        flat: NDArray[np.float32] = np.frombuffer(raw, dtype=np.float32)
-        return flat.reshape(rows, columns)
 
     def remove(self, start: int, *, sequence: int = 0) -> bool:
         """Forget positions ≥ start. False: refused, and the state is as it was."""

@@ -85,6 +85,19 @@ def theirs(python: str, model: Path, prompts: list[str], k: int, tokens: int) ->
     return Side(**raw | {"texts": tuple(raw["texts"])})
 
 
+def margin(bench: Bench, prompt: str, other: str, tokens: int) -> float | None:
+    """Of the two best logits where plain decoding first leaves the peer's text; None: nowhere."""
+    model = bench.engine.model
+    ids = model.tokenize(prompt, special=True)
+    choice = Choice(arm="plain", draft_length=None, reason="peer")
+    found = bench.decode(ids, Routed(choice, costs=FREE, mtp=None, copy=None), tokens)
+    for at in range(len(found)):
+        text = b"".join(map(model.piece, found[: at + 1])).decode("utf-8", "ignore")
+        if not other.startswith(text):
+            return bench.margin(ids, found, at)
+    return None
+
+
 def driver(bench: Bench, prompts: list[str], tokens: int) -> float:
     """CPU microseconds of a step with two drafts outside llama.cpp's decode."""
     inside, calls = 0.0, 0
@@ -134,6 +147,12 @@ def main() -> int:
                 )
             )
     spent = driver(bench, prompts, args.tokens)
+    ties = [
+        (i, k, margin(bench, prompts[i], b, args.tokens))
+        for k, found in pairs.items()
+        for i, (a, b) in enumerate(zip(found[0][0].texts, found[0][1].texts, strict=True))
+        if a != b
+    ]
     bench.engine.close()
     figures: dict[str, Any] = {"driver_us": spent, "driver_share": spent / STEP_US}
     wrong = []
@@ -150,6 +169,9 @@ def main() -> int:
         if ratio < 1.0:
             wrong.append(f"k={k}: {ratio:.2f} of the peer's tokens per CPU second")
     print(f"driver: {spent:.0f} µs a step of two drafts, {100 * spent / STEP_US:.2f} % of 10 ms")
+    for i, k, gap in ties:
+        where = "only ours drafted differs" if gap is None else f"margin {gap:.3f} there"
+        print(f"text {i}, k={k}: unlike the peer's; {where} (best two logits)")
     if spent > 0.03 * STEP_US:
         wrong.append(f"driver: {spent:.0f} µs a step")
     if args.json:

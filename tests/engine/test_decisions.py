@@ -28,7 +28,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prompt = tuple(engine.model.tokenize("for i in range(10):\n    print(", special=False))
     query = Query(prompt=prompt, sampling=Sampling(), max_tokens=48)
     for strategy in ("auto", "combined"):
-        hints = DecodeHints(step_kind="edit", strategy=strategy)  # type: ignore[arg-type]
+        hints = DecodeHints(step_kind="edit", strategy=strategy)
         engine.answer(
             Query(
                 prompt=query.prompt, sampling=query.sampling, max_tokens=48, hints=hints,
