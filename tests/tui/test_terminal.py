@@ -1,5 +1,6 @@
 """The real command in a real terminal: tmux holds the pty, the test looks at the cells."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.repos import snapshot
-from tests.tui.support import CANDIDATES, ISSUE, RIGHT, budget
+from tests.agent.repos import PACKAGE, shop, snapshot
+from tests.loopback import dialects, serve
+from tests.loopback.server import Reply
+from tests.tui.support import CANDIDATES, DOC, NEW_DOC, TWO_HUNKS, budget
 
 AGENT = Path(sys.executable).with_name("agent")
 TMUX = shutil.which("tmux")
@@ -55,7 +58,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
 
     def start(root: Path, **environ: str) -> Terminal:
         config = Path(os.environ["XDG_CONFIG_HOME"]) / "pointsman"
-        config.mkdir(parents=True)
+        config.mkdir(parents=True, exist_ok=True)
         (config / "config.toml").write_text(
             f'[zero_token]\ncandidates = {CANDIDATES}\n[local]\nmodel = "none"\n'
         )
@@ -70,31 +73,47 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
 
     yield start
     for one in opened:
-        one.tmux("kill-server")
+        with contextlib.suppress(subprocess.CalledProcessError):  # closed by the test
+            one.tmux("kill-server")
 
 
-def test_fix_review_apply_undo_quit(tmp_path, terminal):
-    root = budget(tmp_path / "budget")
+def test_a_session_from_fix_to_resume(tmp_path, terminal):
+    """Fix, review, reject a hunk, tests, undo; the terminal is closed in mid-turn; resume."""
+    root = shop(tmp_path / "shop")
     before = snapshot(root)
-    window = terminal(root)
-    shown = window.wait(lambda s: "Say what is wrong" in s and "budget @ main" in s)
-    assert len(shown.splitlines()) <= 24
-    assert "Quit" in shown, "the footer fits"
-    window.type(f"/fix {ISSUE}", "Enter")
-    window.wait(lambda s: "1 undecided" in s)
-    assert snapshot(root) == before
-    window.type("a")
-    window.wait(lambda s: "1 accepted" in s)
-    window.type("Enter")
-    window.wait(lambda s: "applied: budget.py" in s)
-    assert (root / "budget.py").read_text() == RIGHT
-    window.type("/tests", "Enter")
-    window.wait(lambda s: "✔ 2 passed, 0 failed" in s)
-    window.type("/undo", "Enter")
-    window.wait(lambda s: "took back: budget.py" in s)
-    assert snapshot(root) == before
-    window.type("C-q")
-    assert "ended with 0" in window.wait(lambda s: "ended with" in s)
+    slow = dialects.openai("never finished " * 50)
+    stuck = Reply(pieces=(*slow.pieces[:2], 8.0))
+    script = [*TWO_HUNKS, stuck, dialects.openai("One hunk is left.")]
+    with serve(script) as server:
+        model = {"POINTSMAN_ONPREM_URL": server.url, "POINTSMAN_ONPREM_MODEL": "coder"}
+        window = terminal(root, **model, POINTSMAN_ZERO_TOKEN_ENABLED="false")
+        shown = window.wait(lambda s: "Say what is wrong" in s and "shop @ main" in s)
+        assert len(shown.splitlines()) <= 24
+        assert "Quit" in shown, "the footer fits"
+        window.type("/fix clamp(12, 1, 9) gives 1", "Enter")
+        window.wait(lambda s: "2 hunks" in s and "undecided" in s)
+        assert snapshot(root) == before
+        window.type("a", "r")
+        window.wait(lambda s: "1 accepted" in s and "1 rejected" in s)
+        window.type("Enter")
+        window.wait(lambda s: "applied: shop.py (1 of 2 hunks)" in s)
+        assert (root / "shop.py").read_text() == PACKAGE.replace(DOC, NEW_DOC)
+        window.type("/tests", "Enter")
+        window.wait(lambda s: "✘ 3 passed, 1 failed" in s)
+        window.type("/undo", "Enter")
+        window.wait(lambda s: "took back: shop.py" in s)
+        assert snapshot(root) == before
+        window.type("what is left?", "Enter")
+        window.wait(lambda s: "never" in s)
+        window.tmux("kill-server")
+
+        again = terminal(root, **model)
+        again.wait(lambda s: "the last conversation was interrupted" in s)
+        again.type("/resume", "Enter")
+        again.wait(lambda s: "One hunk is left." in s and "done" in s)
+        again.type("C-q")
+        assert "ended with 0" in again.wait(lambda s: "ended with" in s)
+        assert snapshot(root) == before
 
 
 def test_hostile_bytes_do_not_reach_the_terminal_and_no_color_means_none(tmp_path, terminal):
