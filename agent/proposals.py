@@ -79,7 +79,7 @@ def best(
         except EditError as error:
             refused.append(error)
             continue
-        if fingerprint(work, candidate) not in work.refuted:
+        if fingerprint(work, candidate) not in work.refuted | work.standing:
             found.setdefault(candidate, choice.logprob or 0.0)
     if refused and not found:  # a few bad ones among sixteen are the rule, not news
         first = refused[0]

@@ -198,8 +198,10 @@ class Work:
     """Why the router had no location for a step."""
     refuted: set[str] = field(default_factory=set)
     """Fingerprints of edits that tests refused: nobody tries them again."""
+    standing: set[str] = field(default_factory=set)
+    """Fingerprints of edits that satisfy the tests: proposing one again proves nothing."""
     rivals: int = 0
-    """Plausible zero-token patches that tests cannot tell apart."""
+    """Plausible changes that tests cannot tell apart, whoever made them."""
     offered: str = ""
     """Diff of a patch that was found but not verified."""
     test_s: float = 0.0

@@ -60,17 +60,21 @@ def try_candidates(
     work.test_s += result.duration_s
     if not result.plausible:
         return None
+    work.standing |= {fingerprint(work, candidate) for candidate in result.plausible}
     patch = _patch(work, judge.best(result.rivals, found.weights))
     yield EditProposed(step_id=by, diff=patches.diff(patch))
     work.notes.extend(judge.notes)
-    if result.sole:
+    if result.sole and not work.rivals:
         work.workspace.write(patch)
         return patch
-    work.rivals = len(result.rivals)
-    work.notes.append(_doubt(result))
-    finish.keep(work, patch)
+    if work.rivals:  # what stands already is a rival of anything found later
+        work.rivals += len(result.rivals)
+    else:
+        work.rivals = len(result.rivals)
+        finish.keep(work, patch)
+    work.notes.append(_doubt(work.rivals))
     yield Notice(
-        message=f"{by}: {_doubt(result)}; none is taken",
+        message=f"{by}: {_doubt(work.rivals)}; none is taken",
         remedy="add a test that tells them apart, or review the offered patch",
     )
     return None
@@ -132,9 +136,9 @@ def fingerprint(work: Work, candidate: Candidate) -> str:
     return f"{candidate.path}\0{hashlib.sha256(content).hexdigest()}"
 
 
-def _doubt(result: Validation) -> str:
-    if len(result.rivals) > 1:
-        return f"{len(result.rivals)} different changes satisfy the tests equally well"
+def _doubt(rivals: int) -> str:
+    if rivals > 1:
+        return f"{rivals} different changes satisfy the tests equally well"
     return "a change satisfies the tests, but the search for rivals was cut short"
 
 
