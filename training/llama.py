@@ -10,6 +10,9 @@ import numpy as np
 
 __all__ = ["LlamaModel"]
 
+_kept: list[Any] = []
+"""The library goes on calling its log callback when no model is left: it must never be freed."""
+
 
 class LlamaModel:
     """A GGUF with one context for the trunk and one for the draft head (a context manager)."""
@@ -19,8 +22,9 @@ class LlamaModel:
 
         self.api, self.ext = llama_cpp, llama_cpp_ext
         api = self.api
-        self._log = api.llama_log_callback(_silent)
-        api.llama_log_set(self._log, ctypes.c_void_p(0))
+        if not _kept:
+            _kept.append(api.llama_log_callback(_silent))
+        api.llama_log_set(_kept[0], ctypes.c_void_p(0))
         api.llama_backend_init()
         params = api.llama_model_default_params()
         params.load_mtp = True
