@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/python -m evals.demo
 
 test: lint
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check .
