@@ -154,7 +154,9 @@ def covered(work: Work, ids: tuple[str, ...]) -> tuple[TestRun, Coverage]:
         timeout_s=min(limits.test_timeout_s, work.remaining_s()),
         per_test_timeout_s=limits.per_test_timeout_s,
     )
-    return work.count(run), coverage
+    counted = work.count(run)
+    work.check()  # a run that was stopped says nothing about the lines
+    return counted, coverage
 
 
 def suite_of(work: Work, workspace: "Workspace") -> Runner | None:

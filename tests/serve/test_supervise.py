@@ -58,10 +58,18 @@ def test_a_killed_worker_breaks_its_request_and_is_replaced(
     endpoint = ensure_worker(tiny_model, runtime_dir=runtime, context=4096)
     assert endpoint.uds is not None
     (worker,) = worker_status(runtime)
-    killer = threading.Timer(0.3, os.kill, (worker.pid, signal.SIGKILL))
-    killer.start()
-    with pytest.raises(httpx2.TransportError):
-        ask(endpoint.uds, tokens=4000, pointsman={"grammar": "root ::= [a-z]{1900} [a-z]{1900}"})
+    body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 4000, "stream": True,
+            "pointsman": {"grammar": "root ::= [a-z]{1900} [a-z]{1900}"}}  # fmt: skip
+    uds = httpx2.HTTPTransport(uds=str(endpoint.uds))
+    with (
+        httpx2.Client(transport=uds, timeout=30) as client,
+        client.stream("POST", "http://worker/v1/chat/completions", json=body) as response,
+    ):
+        lines = response.iter_lines()
+        next(lines)
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(httpx2.TransportError):
+            list(lines)
     told: list[str] = []
     started = time.monotonic()
     again = ensure_worker(tiny_model, runtime_dir=runtime, context=4096, notify=told.append)
