@@ -38,7 +38,7 @@ def forced(
     begin = "thought " if thinking else ""
     more = r' ("\n" call)*' if several else ""
     if thinking:
-        rules.append(f"thought ::= {_until(_THOUGHT)} [\\n]*")
+        rules.append(f"thought ::= {_until(_THOUGHT)} [\\n]{{0,2}}")
     return "\n".join([f"root ::= {begin}call{more}", f"call ::= {_quoted(OPEN)} inside", *rules])
 
 
@@ -57,7 +57,8 @@ def _calls(tools: Sequence[Mapping[str, Any]], form: CallForm) -> list[str]:
         rules += make(f"t{i}", _function(tool))
     if not names:
         raise RequestRejected("there is no tool to call", billed="no")
-    return [f"inside ::= [ \\n]* ({' | '.join(names)}) [ \\n]* {_quoted(CLOSE)}", *rules]
+    white = r"[ \n]{0,2}"  # bounded: a weak model fills its limit with what is always allowed
+    return [f"inside ::= {white} ({' | '.join(names)}) {white} {_quoted(CLOSE)}", *rules]
 
 
 def _json_call(rule: str, function: Mapping[str, Any]) -> list[str]:

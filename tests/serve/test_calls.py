@@ -82,7 +82,7 @@ def test_a_named_tool_is_the_one_that_is_called_in_every_choice(client: httpx2.C
     assert names == ["stop"] * 3
     with client.stream(
         "POST", "/chat/completions",
-        json={"messages": HELLO, "max_tokens": 200, "stream": True, **fields},
+        json={"messages": HELLO, "max_tokens": 200, "stream": True, "seed": 5, **fields},
     ) as response:  # fmt: skip
         lines = [x.removeprefix("data: ") for x in response.iter_lines() if x.startswith("data: {")]
     found = [c for line in lines for c in json.loads(line)["choices"]]
@@ -175,6 +175,15 @@ def test_both_forms_of_a_call_follow_their_schema(model: Model) -> None:
             assert accepts(grammar, model, text) is expected, (form, text)
             assert not expected or grammar.allows(model.end_token())
             grammar.close()
+
+
+def test_a_call_is_not_drowned_in_white_space(model: Model) -> None:
+    """A weak model under a grammar prefers the token that is always allowed, to its limit."""
+    for white, expected in (("", True), ("\n\n", True), ("\n" * 40, False)):
+        grammar = Grammar(model, forced([WEATHER], "json"))
+        text = AS_JSON.replace("\n</tool_call>", f"{white}</tool_call>")
+        assert accepts(grammar, model, text) is expected, white
+        grammar.close()
 
 
 def test_a_text_parameter_may_hold_anything_but_its_own_end(model: Model) -> None:
