@@ -85,7 +85,8 @@ def _tagged_call(rule: str, function: Mapping[str, Any]) -> list[str]:
 
 
 def _value(rule: str, wanted: Any, schema: Mapping[str, Any]) -> list[str]:
-    """`<rule>v`: a value and its closing tag. Texts stand bare, everything else as JSON."""
+    """`<rule>v`: a value and its closing tag. Texts stand bare, everything else as JSON; truth
+    values as Python writes them too, for so the templates show them."""
     wanted = wanted if isinstance(wanted, dict) else {}
     end = "</parameter>"
     options = wanted.get("enum")
@@ -95,7 +96,10 @@ def _value(rule: str, wanted: Any, schema: Mapping[str, Any]) -> list[str]:
     if wanted.get("type", "string") == "string" and "$ref" not in wanted:
         return [f"{rule}v ::= {_until(end)}"]
     shared = {k: schema[k] for k in ("$defs", "definitions") if k in schema}
-    return [f'{rule}v ::= {rule}-root "\\n" {_quoted(end)}', *_schema(rule, {**wanted, **shared})]
+    value = (
+        f'({rule}-root | "True" | "False")' if wanted.get("type") == "boolean" else f"{rule}-root"
+    )
+    return [f'{rule}v ::= {value} "\\n" {_quoted(end)}', *_schema(rule, {**wanted, **shared})]
 
 
 def _schema(prefix: str, schema: Any) -> list[str]:

@@ -51,7 +51,7 @@ def _parse(body: str, tools: Sequence[Mapping[str, Any]], index: int) -> ToolCal
     )
 
 
-def _types(name: str, tools: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _types(name: str, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for tool in tools:
         function = tool.get("function", {})
         if function.get("name") == name:
@@ -60,9 +60,19 @@ def _types(name: str, tools: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {}
 
 
-def _value(text: str, kind: str | None) -> Any:
-    if kind in (None, "string"):
+_PYTHON = {"True": True, "False": False, "None": None}
+"""The published templates show arguments that are no object as Python writes them."""
+
+
+def _value(text: str, kind: Any) -> Any:
+    """`kind`: the schema's type, or a list of them."""
+    kinds = kind if isinstance(kind, list) else [kind]
+    if "null" in kinds and text in ("null", "None"):
+        return None
+    if {None, "string"} & set(kinds):
         return text
+    if text in _PYTHON:
+        return _PYTHON[text]
     try:
         return json.loads(text)
     except ValueError:
