@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent.engine.views import Views
+from agent.engine.views import rows_at
 from agent.engine.weights import Weights, place
 from agent.errors import EngineError
 
@@ -287,7 +287,6 @@ class Context:
         """Tokens recurrent layers can be rewound; 0 where the architecture cannot (qwen3next)."""
         self._outputs = 0
         self._checkpoint: Any = None
-        self._view = Views()
 
     def _params(self, options: ContextOptions, other: "Context | None") -> Any:
         params = self._core.llama_context_default_params()
@@ -330,14 +329,12 @@ class Context:
 
     def logits(self) -> "NDArray[np.float32]":
         """[outputs, vocabulary] of the last decode; a view that the next decode overwrites."""
-        return self._view(
-            self._core.llama_get_logits(self.handle), self._outputs, self.model.n_vocab
-        )
+        return rows_at(self._core.llama_get_logits(self.handle), self._outputs, self.model.n_vocab)
 
     def hidden(self, n: int) -> "NDArray[np.float32]":
         """[n, width]: the last decode's rows after the final norm; a view like logits."""
         rows = self._ext.llama_get_embeddings_nextn(self.handle)
-        return self._view(rows, n, self.model.n_embd)
+        return rows_at(rows, n, self.model.n_embd)
 
     def remove(self, start: int, *, sequence: int = 0) -> bool:
         """Forget positions ≥ start. False: refused, and the state is as it was."""

@@ -9,27 +9,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Views"]
+__all__ = ["rows_at"]
 
 
-class Views:
-    """Of one context. The buffer mostly stays where it is, and to make a view takes 20 µs: each
-    shape's last one is kept."""
+def rows_at(pointer: Any, rows: int, columns: int) -> "NDArray[np.float32]":
+    """[rows, columns] at `pointer` (to floats), overwritten by the next decode. Takes 1.3 µs.
 
-    def __init__(self) -> None:
-        self._made: dict[tuple[int, int], tuple[int, NDArray[np.float32]]] = {}
+    Raises EngineError where the pointer is null.
+    """
+    import numpy as np
 
-    def __call__(self, pointer: Any, rows: int, columns: int) -> "NDArray[np.float32]":
-        """[rows, columns] at `pointer` (to floats). Raises EngineError where it is null."""
-        import numpy as np
-
-        if not pointer:
-            raise EngineError("llama.cpp gave no output rows")
-        address = ctypes.addressof(pointer.contents)
-        known = self._made.get((rows, columns))
-        if known and known[0] == address:
-            return known[1]
-        raw = memoryview((ctypes.c_float * (rows * columns)).from_address(address)).cast("B")
-        view: NDArray[np.float32] = np.frombuffer(raw, dtype=np.float32).reshape(rows, columns)
-        self._made[rows, columns] = address, view
-        return view
+    if not pointer:
+        raise EngineError("llama.cpp gave no output rows")
+    buffer = (ctypes.c_float * (rows * columns)).from_address(ctypes.addressof(pointer.contents))
+    raw = memoryview(buffer).cast("B")  # numpy reads an array of ctypes item by item otherwise
+    view: NDArray[np.float32] = np.frombuffer(raw, dtype=np.float32).reshape(rows, columns)
+    return view

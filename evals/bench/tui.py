@@ -233,7 +233,7 @@ def child(lines: int, seconds: float) -> int:
 
     from agent import events as ev
     from agent.cli.chat import setup_for
-    from agent.tui.app import ChatApp
+    from agent.tui import show
     from agent.tui.commands import Ask
     from agent.tui.items import Item, Say
     from agent.tui.session import Session
@@ -270,7 +270,7 @@ def child(lines: int, seconds: float) -> int:
 
     root = Path.cwd()
     setup = setup_for(argparse.Namespace(directory=None, local_model="none"), root)
-    return ChatApp(Scripted(setup, root)).run() or 0
+    return show(Scripted(setup, root))
 
 
 # --------------------------------------------------------------------------- the report
