@@ -19,6 +19,7 @@ from agent.engine.routed import Decision, Routed
 from agent.engine.sampling import Sampler, Sampling
 from agent.engine.strategy import Arm, Choice, Costs
 from agent.engine.target import Target
+from tests.engine.scripted import Scripted
 
 PROMPTS = (
     "def add(a, b):\n    return a - b\n",
@@ -40,24 +41,6 @@ class Fixed:
 
     def judged(self, drafted: int, accepted: int, committed: Sequence[int]) -> None:
         pass
-
-
-class Scripted:
-    """Proposes what it is told, right or wrong."""
-
-    name = "scripted"
-
-    def __init__(self, truth: Sequence[int], script: Sequence[tuple[int, int]]) -> None:
-        self.truth, self.script, self.done, self.step = list(truth), script, 0, 0
-
-    def propose(self, token: int, room: int) -> Sequence[int]:
-        right, wrong = self.script[self.step % len(self.script)]
-        self.step += 1
-        good = self.truth[self.done : self.done + right]
-        return [*good, *[(t * 7 + 3) % 256 for t in range(wrong)]][:room]
-
-    def judged(self, drafted: int, accepted: int, committed: Sequence[int]) -> None:
-        self.done += len(committed)
 
 
 class Bench:

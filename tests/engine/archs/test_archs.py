@@ -24,6 +24,7 @@ from agent.engine.sessions import Session
 from agent.engine.target import ROLLBACK
 from agent.engine.weights import Weights
 from agent.types import DecodeHints
+from tests.engine.scripted import Scripted
 
 TIE = 0.05
 """Rows of a wide and a narrow pass differ by up to this here (f16 KV cache, logits of ±10): where
@@ -48,24 +49,6 @@ EXPECTED = {
 }
 
 
-class Adversary:
-    """Drafts some tokens that are right and some that are wrong, as a script says."""
-
-    name = "adversary"
-
-    def __init__(self, truth: Sequence[int], script: Sequence[tuple[int, int]]) -> None:
-        self.truth, self.script, self.done, self.step = list(truth), script, 0, 0
-
-    def propose(self, token: int, room: int) -> Sequence[int]:
-        right, wrong = self.script[self.step % len(self.script)]
-        self.step += 1
-        good = self.truth[self.done : self.done + right]
-        return [*good, *[(t * 7 + 3) % 256 for t in range(wrong)]][:room]
-
-    def judged(self, drafted: int, accepted: int, committed: Sequence[int]) -> None:
-        self.done += len(committed)
-
-
 @pytest.fixture(scope="module", params=sorted(EXPECTED))
 def engine(request: pytest.FixtureRequest, architectures: dict[str, Path]) -> Iterator[Engine]:
     made = Engine(architectures[request.param], n_ctx=512, threads=1)
@@ -78,7 +61,7 @@ def run(session: Session, prompt: str, script: Sequence[tuple[int, int]], truth:
     ids = session.model.tokenize(prompt, special=True)
     job = Job(
         sampler=Sampler(Sampling()),
-        proposer=Adversary(truth, script),
+        proposer=Scripted(truth, script),
         max_tokens=n,
         drafters=(session.mtp,) if session.mtp else (),
     )
