@@ -23,6 +23,21 @@ PY = ("python", "-m", "pytest")
             (*PY, "-x"),
             "tox.ini",
         ),
+        (
+            {
+                "tox.ini": "[testenv]\ncommands =\n    # pytest docs\n    pytest README.rst\n"
+                "    pytest --tb=short \\\n        {posargs:tests}\n"
+            },
+            "pytest",
+            (*PY, "--tb=short", "tests"),
+            "tox.ini",
+        ),
+        (
+            {"tox.ini": "[testenv]\ncommands =\n    pytest --doctest-modules a\n    pytest -q\n"},
+            "pytest",
+            (*PY, "-q"),
+            "tox.ini",
+        ),
         ({"setup.cfg": "[tool:pytest]\n"}, "pytest", PY, "setup.cfg"),
         ({"Makefile": "test:\n\t@pytest -q t\n"}, "pytest", (*PY, "-q", "t"), "Makefile"),
         ({"Makefile": "test: build\n\t./run\n\t./more\n"}, "command", ("make", "test"), "Makefile"),

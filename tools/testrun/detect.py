@@ -126,11 +126,21 @@ def _tox_ini(root: Path) -> TestCommand | None:
     parser = _sections(root / "tox.ini")
     if parser.has_section("pytest"):
         return _pytest("tox.ini [pytest]")
-    commands = parser.get("testenv", "commands", fallback="").splitlines()
-    for line in filter(None, map(str.strip, commands)):
-        if found := _runner_line(line.replace("{posargs}", ""), "tox.ini [testenv] commands"):
+    commands = parser.get("testenv", "commands", fallback="").replace("\\\n", " ").splitlines()
+    lines = [line.strip() for line in commands if not line.strip().startswith("#")]
+    for line in sorted(filter(None, lines), key=_besides_the_suite):
+        given = re.sub(r"\{posargs:?([^{}]*)\}", r"\1", line)
+        if found := _runner_line(given, "tox.ini [testenv] commands"):
             return found
     return None
+
+
+def _besides_the_suite(line: str) -> int:
+    """Of several commands the suite is the one that takes the user's arguments; the doctests of
+    documents often come first."""
+    if "{posargs" in line:
+        return 0
+    return 2 if re.search(r"\S\.(rst|md|txt)\b|--doctest", line) else 1
 
 
 def _setup_cfg(root: Path) -> TestCommand | None:
