@@ -120,36 +120,32 @@ class Trial:
         return None
 
     def _recipe(self, bug: Bug, name: str, hide: bool) -> Recipe | None:
-        edits = [self._edits((part,)) for part in bug.parts]
-        if not all(edits) or any(len(e.old) + len(e.new) > SNIPPET for es in edits for e in es):
-            return None
-        if len(edits) > 1 and not all(self._red(es) for es in edits):
-            return None
-        together = self._edits(bug.parts)
-        red = self._red(together)
-        if not red:
+        parts = [self._edits((part,)) for part in bug.parts]
+        if not all(parts) or any(len(e.old) + len(e.new) > SNIPPET for es in parts for e in es):
             return None
         recipe = replace(
             self._blank,
             id=name,
-            edits=together,
+            edits=self._edits(bug.parts),
             stratum=bug.stratum,
             origin=f"{bug.name} in {bug.function}",
         )
-        return self.told_by(recipe, edits, red, hide)
+        return self.told_by(recipe, parts, hide)
 
-    def told_by(
-        self, recipe: Recipe, parts: list[tuple[Edit, ...]], red: tuple[str, ...], hide: bool
-    ) -> Recipe | None:
+    def told_by(self, recipe: Recipe, parts: list[tuple[Edit, ...]], hide: bool) -> Recipe | None:
         """With the text of the issue, if what happens can be told; and proved.
 
-        Of two places each is told by a call of its own: a text about one of them would not do for
-        tests of both.
+        Of two places each is told by a call or a test of its own: a text about one of them would
+        not do for tests of both.
         """
-        report = self._report(red)
-        told = [(text, not hide) for text in self._texts(recipe.edits, parts, red)]
-        # without a call that shows it, an issue has to point to its test
-        for text, visible in (*told, (report, True)):
+        alone = [self._red(part) for part in parts] if len(parts) > 1 else []
+        red = self._red(recipe.edits) if all(alone) else ()
+        if not red:
+            return None
+        reports = self._reports(alone or [red], red)
+        told = [(text, not hide) for text in self._texts(recipe.edits, parts, alone, red)]
+        # without a call that shows it, an issue has to point to its tests
+        for text, visible in (*told, *((report, True) for report in reports)):
             full = replace(recipe, problem_statement=text, tests_visible=visible)
             try:
                 prove(full, self._sandbox)
@@ -160,14 +156,19 @@ class Trial:
         return None
 
     def _texts(
-        self, whole: tuple[Edit, ...], parts: list[tuple[Edit, ...]], red: tuple[str, ...]
+        self,
+        whole: tuple[Edit, ...],
+        parts: list[tuple[Edit, ...]],
+        alone: list[tuple[str, ...]],
+        red: tuple[str, ...],
     ) -> list[str]:
         """Texts to choose from, of what happens with all parts; none where one shows in no call."""
         found = self._shown(whole, red)
         groups = [found]
-        if len(parts) > 1:
-            alone = [{(w.where, w.call) for w in self._shown(p, self._red(p))} for p in parts]
-            groups = [[w for w in found if (w.where, w.call) in calls] for calls in alone]
+        if alone:
+            pairs = zip(parts, alone, strict=True)
+            calls = [{(w.where, w.call) for w in self._shown(*pair)} for pair in pairs]
+            groups = [[w for w in found if (w.where, w.call) in known] for known in calls]
         choices = zip(*(group[:3] for group in groups), strict=False)
         return ["\n\n".join(dict.fromkeys(map(statement, choice))) for choice in choices]
 
@@ -181,13 +182,22 @@ class Trial:
         finally:
             self._restore(edits)
 
-    def _report(self, red: tuple[str, ...]) -> str:
-        """What a failing test says, where no single call shows the bug."""
-        cases = [c for c in self._last if c.id in red and c.message]
-        if not cases:
-            return f"`{red[0]}` fails."
-        case = min(cases, key=lambda c: len(c.message))
-        return f"`{case.id}` fails:\n\n{indent(case.message.strip()[:600], '    ')}"
+    def _reports(self, alone: list[tuple[str, ...]], red: tuple[str, ...]) -> list[str]:
+        """What failing tests say where no call shows the bug: one of each place's own.
+
+        `alone`: the tests that notice each place by itself; `red`: those of the last run, with all
+        of them. Empty where a place is noticed by no test of `red`.
+        """
+        said = {c.id: c for c in self._last if c.id in red}
+        told = []
+        for number, noticed in enumerate(alone):
+            others = {i for n, ids in enumerate(alone) if n != number for i in ids}
+            here = [i for i in noticed if i in red]
+            cases = [said[i] for i in here if i not in others] or [said[i] for i in here]
+            if not cases:
+                return []
+            told.append(_quoted(min(cases, key=lambda c: (not c.message, len(c.message)))))
+        return ["\n\n".join(dict.fromkeys(told))]
 
     def _edits(self, parts: tuple[tuple[str, tuple[Replace, ...]], ...]) -> tuple[Edit, ...]:
         by_path: dict[str, list[Replace]] = {}
@@ -224,6 +234,12 @@ class Trial:
     def _restore(self, edits: tuple[Edit, ...]) -> None:
         for edit in edits:
             shutil.copyfile(self._clean / edit.path, self._tree / edit.path)
+
+
+def _quoted(case: TestCase) -> str:
+    if not case.message:
+        return f"`{case.id}` fails."
+    return f"`{case.id}` fails:\n\n{indent(case.message.strip()[:600], '    ')}"
 
 
 def _balanced(found: Iterable[Bug], choice: random.Random) -> list[Bug]:

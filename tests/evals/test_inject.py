@@ -11,9 +11,10 @@ import pytest
 from agent.cli.main import main
 from evals.datasets import load_recipes
 from evals.datasets.build import build
-from evals.datasets.inject import bugs, injected, snippets
-from evals.datasets.recipe import Package
+from evals.datasets.inject import Trial, bugs, injected, snippets
+from evals.datasets.recipe import Edit, Package, Recipe
 from evals.datasets.slips import SLIPS, Replace, Source, functions
+from evals.datasets.sources import sdist, unpack
 from tests.evals import tiny
 from tools.sandbox import pick
 
@@ -115,6 +116,79 @@ def test_bugs_are_proved_told_and_the_same_for_a_seed():
             assert re.search(r"It (returns|raises) `", recipe.problem_statement)
     (again,) = injected(package, pick("auto"), seed=3, count=1)
     assert again == found[0]
+
+
+QUEUE = """\
+def leave(rows):
+    del rows[:1]
+
+
+def join(rows):
+    rows.append("last")
+"""
+QUEUE_TESTS = """\
+from queue_ import join, leave
+
+
+def test_both_of_them():
+    rows = ["first", "second"]
+    leave(rows)
+    join(rows)
+    assert rows == ["second", "last"]
+
+
+def test_leaving():
+    rows = ["first", "second"]
+    leave(rows)
+    assert rows == ["second"], "the wrong one left"
+
+
+def test_joining():
+    rows = []
+    join(rows)
+    assert rows == ["last"]
+
+
+def test_nothing():
+    assert join is not leave
+"""
+
+
+def test_where_no_call_shows_two_places_a_test_of_each_is_named(tmp_path):
+    """What happens to an argument is no outcome of a call, so the issue points to tests."""
+    files = {"queue_.py": QUEUE, "test_queue.py": QUEUE_TESTS}
+    package = tiny.packed("queue_", "1.0", files)
+    first = Edit(path="queue_.py", old="    del rows[:1]\n", new="    del rows[1:]\n")
+    second = Edit(path="queue_.py", old='append("last")', new='insert(0, "first")')
+    recipe = Recipe(
+        id="x",
+        package=package,
+        edits=(first, second),
+        stratum="beyond",
+        tests_visible=True,
+        problem_statement="",
+    )
+    unpack(sdist(package), tmp_path / "clean")
+    blank = replace(recipe, edits=())
+    heard: list[str] = []
+    trial = Trial(blank, tmp_path / "clean", pick("auto"), heard.append)
+    told = trial.told_by(recipe, [(first,), (second,)], hide=True)
+    assert told is not None, heard
+    assert told.tests_visible
+    named = re.findall(r"^`(.*)` fails:$", told.problem_statement, re.MULTILINE)
+    assert named == ["test_queue.py::test_leaving", "test_queue.py::test_joining"]
+    assert "the wrong one left" in told.problem_statement
+
+
+def test_the_committed_issues_of_two_places_tell_of_both():
+    for recipe in load_recipes():
+        places = re.fullmatch(r"(\w+) and (\w+) in .*", recipe.origin)
+        if places is None or not recipe.edits:
+            continue
+        assert len(recipe.edits) == 2
+        said = len(re.findall(r"^`.*` fails:$", recipe.problem_statement, re.MULTILINE))
+        # a call that comes out otherwise with each place alone asks for both
+        assert said == (2 if recipe.tests_visible else 0), recipe.instance_id
 
 
 def test_two_files_and_two_places_are_what_they_say(tmp_path):
