@@ -7,12 +7,12 @@ that commit: the fix cannot be read from history. Hidden tests are not in it.
 import os
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 
 from agent.errors import ConfigError
 from evals.datasets.hide import hide_tests
+from evals.datasets.history import export
 from evals.datasets.instance import Instance
 
 __all__ = ["agent_repository", "grading_tree"]
@@ -82,18 +82,14 @@ def _left_out(directory: str, names: list[str]) -> set[str]:
 
 
 def _from_bundle(instance: Instance, target: Path) -> None:
-    """The files of `base_commit`, by way of an archive: no object of another commit comes along."""
+    """The files of `base_commit` only: no object of another commit comes along."""
     bundle = Path(instance.source_bundle)
     if not bundle.is_file():
         raise ConfigError(f"{instance.instance_id}: there is no bundle {bundle}")
     with tempfile.TemporaryDirectory(prefix="pointsman-bundle-") as scratch:
-        place = Path(scratch)
-        _git(place, "clone", "--quiet", "--bare", str(bundle.resolve()), "clone")
-        tar = place / "tree.tar"
-        _git(place / "clone", "archive", "-o", str(tar), instance.base_commit)
-        target.mkdir()
-        with tarfile.open(tar) as archive:
-            archive.extractall(target, filter="tar")
+        clone = Path(scratch) / "clone"
+        _git(Path(scratch), "clone", "--quiet", "--bare", str(bundle.resolve()), str(clone))
+        export(clone, instance.base_commit, target)
 
 
 def _git(where: Path, *args: str, stdin: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from evals.checkout import agent_repository, grading_tree
@@ -84,6 +85,33 @@ def test_a_bundle_gives_the_tree_of_its_commit_and_no_other_object(tmp_path):
     assert SECRET not in readable(tmp_path / "agent")
     grading_tree(bundled, tmp_path / "graded")
     assert (tmp_path / "graded" / "test_till.py").read_text() == tiny.TESTS
+
+
+def test_a_bundle_gives_what_a_release_would_leave_out_and_as_it_was_committed(tmp_path):
+    """Many repositories keep their tests out of archives, and have hashes written into files."""
+    root = tiny.tree(tmp_path / "source")
+    (root / ".gitattributes").write_text("test_*.py export-ignore\nversion.txt export-subst\n")
+    (root / "version.txt").write_text("$Format:%H$\n")
+    (root / "link.py").symlink_to("till.py")
+    git(root, "init", "--quiet")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "-m", "base")
+    git(root, "bundle", "create", str(tmp_path / "b.bundle"), "HEAD", "main")
+    found = replace(
+        tiny.instance(tmp_path / "other"),
+        source_dir="",
+        source_bundle=str(tmp_path / "b.bundle"),
+        base_commit=git(root, "rev-parse", "HEAD").strip(),
+    )
+    for make, name in ((grading_tree, "graded"), (agent_repository, "agent")):
+        make(found, tmp_path / name)
+        assert (tmp_path / name / "test_till.py").read_text() == tiny.TESTS
+        assert (tmp_path / name / "version.txt").read_text() == "$Format:%H$\n"
+        assert (tmp_path / name / "link.py").is_symlink()
+    assert not (tmp_path / "graded" / ".git").exists()
+    assert (
+        sorted(p.name for p in tmp_path.iterdir()) == "agent b.bundle graded other source".split()
+    )
 
 
 def test_the_test_patch_of_a_row_is_for_grading_only(tmp_path):
