@@ -5,7 +5,7 @@ Items arrive in order. Nothing here decides anything about a repository: `Sessio
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import ClassVar
 
@@ -14,7 +14,6 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.message import Message
 from textual.widgets import Footer
 
 from agent.errors import PointsmanError
@@ -23,10 +22,10 @@ from agent.tui.asking import Asker
 from agent.tui.blocks import Folding
 from agent.tui.commands import Ask, named, parse
 from agent.tui.conversation import Conversation
-from agent.tui.items import Item, Offer, Output, Question, Redraw, Say, Sheet, Tested
+from agent.tui.items import Ended, Offer, Output, Question, Redraw, Say, Sheet, Tested
+from agent.tui.jobs import Jobs
 from agent.tui.plan import PlanPane
 from agent.tui.prompt import Input, Prompt
-from agent.tui.pump import batched
 from agent.tui.screens import Screens
 from agent.tui.session import Session
 from agent.tui.status import Banner, Meter, Stage, Title
@@ -82,16 +81,6 @@ class ChatApp(Screens):
         Binding("shift+tab", "mode", "Mode", show=False, priority=True),
         Binding("ctrl+q", "quit", "Quit", priority=True),
     ]
-
-    class Came(Message):
-        """The job yielded something."""
-
-        def __init__(self, item: Item) -> None:
-            super().__init__()
-            self.item = item
-
-    class Ended(Message):
-        """The job is over."""
 
     def __init__(self, session: Session) -> None:
         import os
@@ -159,10 +148,6 @@ class ChatApp(Screens):
         if self.session.setup.resume is not None:
             self.submit(f"/sessions {self.session.setup.resume or 'last'}")
 
-    @property
-    def input(self) -> Input:
-        return self.prompt.query_one(Input)
-
     @work(thread=True, group="aside", exit_on_error=False)
     def _introduce(self) -> None:
         """What needs git and a probe of the sandbox comes after the first paint, and again when
@@ -176,7 +161,7 @@ class ChatApp(Screens):
             name = f"{repo.root.name} @ {branch}"
             self._remember()
         except PointsmanError as error:
-            self.post_message(self.Came(self._error(error)))
+            self.came(self.explained(error))
             return
         local_only = self.session.settings.local_only
         self.call_from_thread(self.heading.tell, name, where, local_only=local_only)
@@ -193,6 +178,9 @@ class ChatApp(Screens):
 
     # ------------------------------------------------------------------ jobs
 
+    def on_screens_ordered(self, message: Screens.Ordered) -> None:
+        self.submit(message.text)
+
     def on_input_sent(self, message: Input.Sent) -> None:
         if self._typed is not None:
             self._typed.add(message.text)
@@ -206,7 +194,7 @@ class ChatApp(Screens):
         try:
             self.input.names = choices(self.session.app)
         except PointsmanError as error:
-            self.came(self._error(error))
+            self.came(self.explained(error))
             self.input.names = ()
         self.input.post_message(Input.Moved())
 
@@ -245,36 +233,9 @@ class ChatApp(Screens):
         self._count()
         self.stage.begin(ask.name or ask.kind)
         self.refresh_bindings()
-        self._work(ask)
+        self.work_on(self.session.answer(ask))
 
-    @work(thread=True, group="job", exit_on_error=False)
-    def _work(self, ask: Ask) -> None:
-        self._deliver(self.session.answer(ask))
-        self.post_message(self.Ended())
-
-    def aside(self, items: Iterator[Item]) -> None:
-        """A short job beside the one at work."""
-        self._beside(items)
-
-    @work(thread=True, group="aside", exit_on_error=False)
-    def _beside(self, items: Iterator[Item]) -> None:
-        self._deliver(items)
-
-    def _deliver(self, items: Iterator[Item]) -> None:
-        """The boundary of the job's thread: whatever goes wrong there becomes words."""
-        try:
-            for item in batched(items):
-                self.came(item)
-        except PointsmanError as error:
-            self.came(self._error(error))
-        except Exception as error:
-            what = f"unexpected: {type(error).__name__}: {error}"
-            self.came(Say(label="error", text=what, style="red"))
-
-    def came(self, item: Item) -> None:
-        self.post_message(self.Came(item))
-
-    def on_chat_app_ended(self) -> None:
+    def _ended(self) -> None:
         self.transcript.close()
         self.close_questions()
         settings = self.session.settings
@@ -297,9 +258,13 @@ class ChatApp(Screens):
 
     # ------------------------------------------------------------------ what jobs yield
 
-    def on_chat_app_came(self, message: Came) -> None:
+    def on_jobs_came(self, message: Jobs.Came) -> None:
         item = message.item
+        if not self.screen_stack:  # the application is closing; the job's own record has it
+            return
         match item:
+            case Ended():
+                self._ended()
             case Say():
                 self.talk.lines([item])
             case Output():
@@ -360,7 +325,7 @@ class ChatApp(Screens):
         try:
             mode = self.session.talking.cycle()
         except PointsmanError as error:
-            self.came(self._error(error))
+            self.came(self.explained(error))
             return
         self.came(Say(label="mode", text=mode, note=MEANING[mode]))
 
@@ -381,7 +346,3 @@ class ChatApp(Screens):
         self._leaving = True
         self.session.stop.set()
         self.say("quit", "leaving as soon as the run has stopped", "Ctrl+Q again: at once")
-
-    def say(self, label: str, text: str, note: str = "", style: str = "") -> None:
-        style = "red" if label == "error" else style
-        self.talk.lines([Say(label=label, text=text, style=style, note=note)])

@@ -6,6 +6,7 @@ A block is data, not a widget: beside five thousand lines in Textual's Markdown 
 Everything shown here was cleaned on its way in: texts through `plain`, streams through `clean`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
@@ -36,7 +37,7 @@ WIDE = 2_000
 """Characters of one row that are drawn; minified files have rows of a megabyte."""
 
 
-class Block:
+class Block(ABC):
     """`version` counts changes: rows drawn for an older one are drawn again."""
 
     def __init__(self) -> None:
@@ -44,9 +45,9 @@ class Block:
         self.folded = False
 
     @property
+    @abstractmethod
     def source(self) -> str:
         """What copying the block gives: cleaned, not wrapped."""
-        raise NotImplementedError
 
     @property
     def foldable(self) -> bool:
@@ -61,8 +62,9 @@ class Block:
         """Whether a click on this row folds or unfolds the block."""
         return False
 
+    @abstractmethod
     def draw(self, width: int, console: "Console") -> list[Strip]:
-        raise NotImplementedError
+        """Its rows, each of at most `width` cells."""
 
 
 def strips(texts: Iterable[Text], console: "Console") -> list[Strip]:

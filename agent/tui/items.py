@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from agent.approvals import Approval, Decision
     from agent.chat.records import Record
 
-__all__ = ["Item", "Offer", "Output", "Question", "Redraw", "Say", "Sheet", "Tested"]
+__all__ = ["Ended", "Item", "Offer", "Output", "Question", "Redraw", "Say", "Sheet", "Tested"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,4 +83,9 @@ class Tested:
     ids: tuple[str, ...]
 
 
-Item = Event | Say | Output | Offer | Sheet | Question | Redraw | Tested
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The job is over: nothing of it comes any more."""
+
+
+Item = Event | Say | Output | Offer | Sheet | Question | Redraw | Tested | Ended

@@ -1,48 +1,46 @@
 """What opens above the conversation: reviews, approvals, tables, tests; and what they give back."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual import work
-from textual.app import App
+from textual.message import Message
 
 from agent.tui.commands import Command
 from agent.tui.conversation import Conversation
 from agent.tui.items import Offer, Question, Say, Sheet, Tested
+from agent.tui.jobs import Jobs
+from agent.tui.prompt import Input, Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from agent.approvals import Decision
-    from agent.tui.items import Item
-    from agent.tui.prompt import Input
     from agent.tui.review import Accepted
     from agent.tui.session import Session
 
 __all__ = ["Screens"]
 
 
-class Screens(App[int]):
+class Screens(Jobs):
     """The part of the application that shows other screens."""
 
     session: "Session"
     talk: Conversation
+    prompt: Prompt
     last_tests: Tested | None = None
 
+    class Ordered(Message):
+        """A command was chosen on a screen or in the palette."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
     @property
-    def input(self) -> "Input":
-        raise NotImplementedError
-
-    def submit(self, text: str) -> None:
-        raise NotImplementedError
-
-    def aside(self, items: "Iterator[Item]") -> None:
-        raise NotImplementedError
-
-    def came(self, item: "Item") -> None:
-        raise NotImplementedError
+    def input(self) -> Input:
+        return self.prompt.query_one(Input)
 
     def say(self, label: str, text: str, note: str = "", style: str = "") -> None:
-        raise NotImplementedError
+        style = "red" if label == "error" else style
+        self.talk.lines([Say(label=label, text=text, style=style, note=note)])
 
     def open_item(self, item: Offer | Sheet | Question | Tested) -> None:
         match item:
@@ -125,13 +123,16 @@ class Screens(App[int]):
 
         self.push_screen(SheetScreen(sheet), self._chosen)
 
+    def _order(self, text: str) -> None:
+        self.post_message(self.Ordered(text))
+
     def _chosen(self, command: str | None) -> None:
         if command:
-            self.submit(command)
+            self._order(command)
 
     def action_tests(self) -> None:
         if self.last_tests is None:
-            self.submit("/tests")
+            self._order("/tests")
             return
         from agent.tui.testscreen import TestScreen
 
@@ -141,7 +142,7 @@ class Screens(App[int]):
         if self.session.offer is not None:
             self.review(self.session.offer)
         else:
-            self.submit("/diff")
+            self._order("/diff")
 
     def action_help(self) -> None:
         from agent.tui.help import HelpScreen
@@ -153,9 +154,4 @@ class Screens(App[int]):
         if command.operand and not command.operand.startswith("["):
             self.input.put(f"/{command.name} ")
         else:
-            self.submit(f"/{command.name}")
-
-    def _error(self, error: Exception) -> Say:
-        remedy: Any = getattr(error, "remedy", None)
-        note = f"try: {remedy}" if remedy else ""
-        return Say(label="error", text=str(error), style="red", note=note)
+            self._order(f"/{command.name}")

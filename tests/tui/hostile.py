@@ -113,7 +113,7 @@ def feed(app, path: str, bad: tuple[str, ...]) -> None:
         ),
     }  # fmt: skip
     for item in items.get(path, ()):
-        app.on_chat_app_came(app.Came(item))
+        app.on_jobs_came(app.Came(item))
     if path == "typed":
         for b in bad:
             app.talk.prompt(b)

@@ -93,7 +93,7 @@ async def shown(tmp_path) -> str:
         found.append(app.input.text)
         app.input.load_text("")
         for item in talk():
-            app.on_chat_app_came(app.Came(item))
+            app.on_jobs_came(app.Came(item))
         app.action_fold()
         await until(pilot, lambda: "not solved" in screen(app))
         found.append(screen(app))

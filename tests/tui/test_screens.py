@@ -246,7 +246,7 @@ async def test_screens(tmp_path, snapshot, size):
         app.heading.tell("shop @ main", "sandbox bwrap · local qwen3.5-4b", local_only=False)
         for name, items, keys, seen in SCREENS:
             for item in items:
-                app.on_chat_app_came(app.Came(item))
+                app.on_jobs_came(app.Came(item))
             await pilot.pause(0.1)
             await pilot.press(*keys)
             await until(pilot, lambda seen=seen: seen in screen(app), 20.0)
@@ -270,7 +270,7 @@ async def test_without_colour_and_with_marks(tmp_path, monkeypatch):
     async with app.run_test(size=(100, 40)) as pilot:
         await until(pilot, lambda: "budget @" in screen(app))
         for item in (*RUN, *END, OFFER):
-            app.on_chat_app_came(app.Came(item))
+            app.on_jobs_came(app.Came(item))
         await until(pilot, lambda: "undecided" in screen(app))
         assert "-     return total < limit" in screen(app)
         await pilot.press("a")
