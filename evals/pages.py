@@ -29,7 +29,8 @@ def write_pages(
         path = target / page_name(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         links = {r.key: _links(r, run, path.parent) for r in runs}
-        path.write_text(instance_page(runs, known.get(name), links), encoding="utf-8")
+        page = instance_page(runs, known.get(name), links)
+        path.write_text(page, encoding="utf-8", errors="replace")  # patches hold any bytes
         written.append(name)
     return tuple(written)
 

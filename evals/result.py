@@ -186,17 +186,22 @@ def load_results(path: Path) -> tuple[Result, ...]:
     found = []
     if path.is_dir():
         for file in sorted(path.glob(f"units/*/{RESULT}")):
-            found.append(
-                Result.from_row(_json(file.read_text("utf-8"), str(file)), where=str(file))
-            )
+            found.append(Result.from_row(_json(_read(file), str(file)), where=str(file)))
     elif path.is_file():
-        for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
+        for number, line in enumerate(_read(path).split("\n"), 1):
             where = f"{path}:{number}"
             if line.strip():
                 found.append(Result.from_row(_json(line, where), where=where))
     if not found:
         raise ConfigError(f"{path}: there are no results", remedy="agent eval run")
     return tuple(sorted(found, key=lambda r: (r.arm, r.instance_id, r.seed)))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -224,7 +229,7 @@ def load_unit_result(path: Path) -> Result | None:
     """A finished unit's result; None if there is none or it cannot be read."""
     try:
         return Result.from_row(_json(path.read_text("utf-8"), str(path)), where=str(path))
-    except (OSError, ConfigError):
+    except (OSError, UnicodeDecodeError, ConfigError):
         return None
 
 

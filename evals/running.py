@@ -1,6 +1,7 @@
 """`agent eval run` and `agent eval grade`."""
 
 import argparse
+import errno
 import json
 import os
 import shlex
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING
 from agent.cli.common import emit, load_settings
 from agent.errors import ConfigError
 from evals.loading import instances, sandbox_of, say
-from evals.result import Result
+from evals.result import RESULT, Result
 from evals.showing import summarised, write_report
+from tools.errors import PointsmanError
 
 if TYPE_CHECKING:
     from evals.arms import Arm
@@ -27,9 +29,17 @@ if TYPE_CHECKING:
     from evals.runner import Plan
     from tools.types import Sandbox
 
-__all__ = ["grade_command", "run_command"]
+__all__ = ["Unwritable", "grade_command", "run_command"]
 
 Told = Callable[[Result, int, int], None]
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+GO_ON = "make room; the same command with the same --out goes on where it stopped"
+
+
+class Unwritable(PointsmanError):
+    """The run directory takes no more: infrastructure, nothing is said of the agent."""
+
+    exit_code = 5
 
 
 def run_command(args: argparse.Namespace) -> int:
@@ -43,9 +53,17 @@ def run_command(args: argparse.Namespace) -> int:
     plan = _plan(args)
     out = Path(args.out) if args.out else _new_directory()
     say(args, f"run directory {out}; taken up again with: --out {shlex.quote(str(out))}")
-    with _progress(args) as told:
-        results = run(plan, out, _executor(args), told, args.stop_after or inf)
-    return _concluded(args, out, results)
+    try:
+        with _progress(args) as told:
+            results = run(plan, out, _executor(args), told, args.stop_after or inf)
+        if results and not any(out.glob(f"units/*/{RESULT}")):
+            raise Unwritable(results[-1].reason, remedy=GO_ON)
+        return _concluded(args, out, results)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        why = f"{out} cannot be written: {error.strerror}"
+        raise Unwritable(why, remedy=GO_ON) from error
 
 
 def _concluded(args: argparse.Namespace, out: Path, results: tuple[Result, ...]) -> int:
@@ -202,7 +220,7 @@ def _graded(instance: "Instance", model: str, patch: str, out: Path, sandbox: "S
 
     from evals.grading import grade_patch
     from evals.harness import LOG
-    from evals.result import RESULT, write_json
+    from evals.result import write_json
 
     with tempfile.TemporaryDirectory(prefix="pointsman-grade-") as scratch:
         graded = grade_patch(instance, patch, Path(scratch) / "g", sandbox)
@@ -243,10 +261,15 @@ def _predictions(name: str, found: "tuple[Instance, ...]") -> dict[str, tuple[st
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ConfigError(f"{name}: no predictions: {error}") from error
     rows = list(rows.values()) if isinstance(rows, dict) else rows
+    if not isinstance(rows, list):
+        raise ConfigError(f"{name}: expected a list of predictions")
     patches = {}
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or not isinstance(row.get("instance_id"), str):
             raise ConfigError(f"{name}: prediction {number} has no instance_id")
-        model = str(row.get("model_name_or_path") or "unnamed")
-        patches[row["instance_id"]] = (model, str(row.get("model_patch") or ""))
+        model = row.get("model_name_or_path") or "unnamed"
+        patch = row.get("model_patch") or ""
+        if not isinstance(model, str) or not isinstance(patch, str):
+            raise ConfigError(f"{name}: prediction {number}: patch and model are strings")
+        patches[row["instance_id"]] = (model, patch)
     return patches

@@ -109,7 +109,7 @@ def write_report(report: "Report", out: Path, *, run: Path) -> None:
         "results.jsonl": rows,
     }
     for name, text in files.items():
-        (out / name).write_text(text, encoding="utf-8")
+        (out / name).write_text(text, encoding="utf-8", errors="replace")
 
 
 def instances_in(run: Path) -> "Iterator[Instance]":

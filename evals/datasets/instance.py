@@ -12,7 +12,11 @@ from agent.errors import ConfigError
 
 __all__ = ["Instance", "from_row"]
 
+LONGEST_ID = 180
+"""In bytes: files are named by it, and by arm and seed besides."""
 TUPLES = ("FAIL_TO_PASS", "PASS_TO_PASS", "test_files", "requires", "pythonpath", "hidden_tests")
+PATCHES = ("patch", "test_patch")
+"""May hold bytes that are no text, as surrogates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +80,20 @@ def from_row(row: Mapping[str, Any], *, where: str) -> Instance:
     # In SWE-bench's rows the tests of test_patch are what the agent must not see.
     values.setdefault("tests_visible", not values["test_patch"].strip())
     instance = Instance(**values)
-    if not instance.instance_id or "/" in instance.instance_id or instance.instance_id[0] == ".":
-        raise ConfigError(f"{where}: instance_id {instance.instance_id!r} cannot name a directory")
+    for name, directory in (
+        ("instance_id", instance.instance_id),
+        ("repo", instance.repo.replace("/", "__")),
+    ):
+        if not _names_a_directory(directory):
+            raise ConfigError(f"{where}: {name} {directory[:80]!r} cannot name a directory")
     if not instance.FAIL_TO_PASS:
         raise ConfigError(f"{where}: FAIL_TO_PASS of {instance.instance_id} is empty")
     return instance
+
+
+def _names_a_directory(name: str) -> bool:
+    plain = name.isprintable() and not set(name) & set("/\\")
+    return plain and 0 < len(name.encode()) <= LONGEST_ID and name[0] not in ". -"
 
 
 def _value(name: str, value: object, where: str) -> object:
@@ -92,7 +105,19 @@ def _value(name: str, value: object, where: str) -> object:
         return value
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {name} must be a string, not {type(value).__name__}")
+    if name not in PATCHES:
+        _checked(name, value, where)
     return value
+
+
+def _checked(name: str, text: str, where: str) -> None:
+    """Half a character can be written nowhere, and NUL ends a path or an argument."""
+    if "\0" in text:
+        raise ConfigError(f"{where}: {name} has a NUL in it")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{where}: {name} is no Unicode text: {error.reason}") from error
 
 
 def _list(name: str, value: object, where: str) -> tuple[str, ...]:
@@ -104,4 +129,8 @@ def _list(name: str, value: object, where: str) -> tuple[str, ...]:
             raise ConfigError(f"{where}: {name} is no JSON list: {error}") from error
     if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
         raise ConfigError(f"{where}: {name} must be a list of strings")
+    for word in value:
+        _checked(name, word, where)
+        if not word.strip() or word.startswith("-"):
+            raise ConfigError(f"{where}: {name} holds {word[:80]!r}, which names nothing")
     return tuple(value)

@@ -116,5 +116,6 @@ def _json(text: str, where: str) -> Any:
 def _rooted(row: Any, base: Path) -> Any:
     if not isinstance(row, Mapping):
         return row
-    paths = {k: str(base / row[k]) for k in ("source_dir", "source_bundle") if row.get(k)}
+    named = {k: row.get(k) for k in ("source_dir", "source_bundle")}
+    paths = {k: str(base / v) for k, v in named.items() if v and isinstance(v, str)}
     return {**row, **paths}

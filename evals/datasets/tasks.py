@@ -12,6 +12,7 @@ Only task.* and the issue are needed where the lists and the patch are told in t
 """
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ TEXTS = {
     "hints_text": "hints.md",
     "eval_script": "eval.sh",
 }
-EMPTY = ("patch", "test_patch", "base_commit", "repo", "PASS_TO_PASS")
+EMPTY = ("patch", "test_patch", "base_commit", "PASS_TO_PASS")
 """May be absent in a task of one's own."""
 TESTS = "tests.json"
 TREE = "tree"
@@ -77,10 +78,11 @@ def _row(directory: Path) -> dict[str, Any]:
     tree = directory / TREE
     for key in ("source_dir", "source_bundle"):
         if isinstance(row.get(key), str):
-            row[key] = str((directory / row[key]).resolve())
+            row[key] = os.path.abspath(directory / row[key])  # noqa: PTH100 - takes any text
     if tree.is_dir():
         row.setdefault("source_dir", str(tree.resolve()))
     if row.get("source_dir") or row.get("source_bundle"):
+        row.setdefault("repo", row["instance_id"])
         for name in EMPTY:
             row.setdefault(name, [] if name == "PASS_TO_PASS" else "")
     return {k: str(v) if k == "version" else v for k, v in row.items()}
@@ -99,13 +101,13 @@ def _parsed(file: Path) -> Any:
     if file.suffix == ".json":
         try:
             return json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ConfigError(f"{file}: broken JSON: {error}") from error
     import yaml
 
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{file}{line}: broken YAML: {error}") from error

@@ -157,6 +157,39 @@ def test_where_nothing_can_be_written_any_more_nothing_is_said_of_the_agent(tmp_
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != room
 
 
+SMALL = 'mount -t tmpfs -o size="$1" none "$2" && shift 2 && exec "$@"'
+
+
+@pytest.mark.skipif(
+    subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "x", "/mnt"],
+        capture_output=True, check=False,
+    ).returncode != 0,
+    reason="no file system of one's own can be mounted here",
+)  # fmt: skip
+@pytest.mark.parametrize("size", ["4k", "16k", "100k"])
+def test_a_file_system_that_is_full_is_infrastructure(tmp_path, size):
+    """A real one, in a mount namespace: run.json, the tree or the agent's state does not fit."""
+    one = tiny.instance(tmp_path / "s")
+    (tmp_path / "rows.jsonl").write_text(json.dumps(asdict(one)) + "\n")
+    small = tmp_path / "small"
+    small.mkdir()
+    words = ["--dataset", str(tmp_path / "rows.jsonl"), "--arm", "zero", "--max-time", "60"]
+    words += ["--zero-token-time", "5", "--out", str(small / "run")]
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", SMALL, "sh", size,
+         str(small), sys.executable, "-m", "evals", "run", *words],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 5, done.stderr
+    assert "No space left on device" in done.stderr
+    assert "unresolved" not in done.stderr
+    assert "Traceback" not in done.stderr
+    if size != "100k":  # neither result nor report
+        assert "cannot be written" in done.stderr
+        assert "make room" in done.stderr
+
+
 def test_a_run_that_is_stopped_early_says_so_and_goes_on_later(tmp_path, capsys):
     first = tiny.instance(tmp_path / "s")
     many = [replace(first, instance_id=f"till-{n}") for n in range(3)]

@@ -116,6 +116,18 @@ def test_rows_of_both_kinds_of_file(tmp_path):
         ({"problem_statement": 7}, "must be a string"),
         ({"tests_visible": "yes"}, "true or false"),
         ({"instance_id": "../../etc"}, "cannot name a directory"),
+        ({"instance_id": "a\nb"}, "cannot name a directory"),
+        ({"instance_id": "i" * 300}, "cannot name a directory"),
+        ({"instance_id": "\ud800"}, "no Unicode text"),
+        ({"repo": ".."}, "cannot name a directory"),
+        ({"repo": ""}, "cannot name a directory"),
+        ({"source_dir": ["trees/a"]}, "must be a string"),
+        ({"source_bundle": 1}, "must be a string"),
+        ({"source_dir": "trees\0a"}, "has a NUL"),
+        ({"problem_statement": "\udfff"}, "no Unicode text"),
+        ({"requires": ["--index-url=http://127.0.0.1"]}, "names nothing"),
+        ({"FAIL_TO_PASS": ["-p no:terminal"]}, "names nothing"),
+        ({"PASS_TO_PASS": [""]}, "names nothing"),
     ],
 )
 def test_a_broken_row_is_refused_by_line(tmp_path, change, said):

@@ -106,6 +106,7 @@ def test_local_tasks_need_little(tmp_path):
     (instance,) = found.instances
     assert instance.instance_id == "till-discount"
     assert instance.source_dir == str(directory / "tree")
+    assert instance.repo == "till-discount"  # the agent's directory is named by it
     assert instance.FAIL_TO_PASS == tiny.RED
     assert "is missing" in found.rejected[0][1]
     assert "no-source" in found.rejected[0][0]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from agent.errors import ConfigError
 from evals.arms import ARMS, Arm, arm, flags_of
 from evals.executors.process import ProcessExecutor
 from evals.render import as_json
-from evals.result import RESULT, Unit, load_results
+from evals.result import RESULT, Result, Unit, load_results
 from evals.runner import Plan, run, units_of
 from evals.showing import summarised
+from evals.unit import failed
 from tests.evals import tiny
 
 ZERO = arm("zero")
@@ -162,8 +164,66 @@ def test_predictions_of_others_are_graded_and_gold_is_resolved(tmp_path, capsys)
     (tmp_path / "p.jsonl").write_text(json.dumps(wrong) + "\n")
     assert main([*words, str(tmp_path / "p.jsonl"), "--out", str(tmp_path / "p")]) == 0
     assert "x__y: 0 of 1 resolved" in capsys.readouterr().out
-    (tmp_path / "q.jsonl").write_text("{}\n")
-    assert main([*words, str(tmp_path / "q.jsonl")]) == 2
+
+
+NO_PREDICTIONS = (
+    *("{}", "[1]", "5", "{broken", "\ufeff["),
+    '[{"instance_id": "till-discount", "model_patch": 5}]',
+)
+
+
+def test_what_is_no_prediction_is_refused(tmp_path, capsys):
+    one = tiny.instance(tmp_path / "source")
+    (tmp_path / "rows.json").write_text(json.dumps([asdict(one)]))
+    words = ["eval", "grade", "--dataset", str(tmp_path / "rows.json"), "--predictions"]
+    for text in NO_PREDICTIONS:
+        (tmp_path / "p.json").write_text(text)
+        assert main([*words, str(tmp_path / "p.json"), "--out", str(tmp_path / "out")]) == 2
+        assert "p.json" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_patch_of_bytes_that_are_no_text_is_graded_and_reported(tmp_path, capsys):
+    """As `tools.patch.diff` writes them: surrogates."""
+    one = tiny.instance(tmp_path / "source")
+    path = tmp_path / "source" / "till.py"
+    path.write_bytes(b"# -*- coding: latin-1 -*-\nNAME = 'caf\xe9'\n" + path.read_bytes())
+    (tmp_path / "rows.json").write_text(json.dumps([asdict(replace(one, patch=""))]))
+    hunk = "@@ -1,2 +1,2 @@\n # -*- coding: latin-1 -*-\n-NAME = 'caf\udce9'\n+NAME = '\udcc9'\n"
+    patch = f"diff --git a/till.py b/till.py\n--- a/till.py\n+++ b/till.py\n{hunk}"
+    row = {"instance_id": one.instance_id, "model_name_or_path": "m", "model_patch": patch}
+    (tmp_path / "p.json").write_text(json.dumps([row]))
+    words = ["--predictions", str(tmp_path / "p.json"), "--out", str(tmp_path / "out")]
+    assert main(["eval", "grade", "--dataset", str(tmp_path / "rows.json"), *words]) == 0
+    capsys.readouterr()
+    (found,) = load_results(tmp_path / "out")
+    assert found.patch == patch
+    assert "does not apply" not in found.reason
+    page = next((tmp_path / "out" / "instances").glob("*.html")).read_text("utf-8")
+    assert "NAME = &#x27;?&#x27;" in page or "NAME = &#39;?&#39;" in page or "NAME = '?'" in page
+
+
+class OneResult:
+    """An executor that says of every unit that it could not be run."""
+
+    def map(self, units: Iterable[tuple[Unit, Path]]) -> Iterator[Result]:
+        for unit, directory in units:
+            assert not directory.exists()
+            yield failed(unit, "not run")
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe", b'{"instance_id": 1'])
+def test_a_result_that_cannot_be_read_is_run_again(tmp_path, text):
+    plan = Plan(instances=(tiny.instance(tmp_path / "s"),), arms=(NONE,))
+    (unit,) = units_of(plan)
+    place = tmp_path / "run" / "units" / unit.key
+    place.mkdir(parents=True)
+    (place / "result.json").write_bytes(text)
+    told: list[Result] = []
+    (found,) = run(
+        plan, tmp_path / "run", OneResult(), lambda result, done, total: told.append(result)
+    )
+    assert told == [found]
 
 
 NONE = Arm(name="none", about="", flags=(("local_model", "none"), ("zero_token", False)))
