@@ -1,11 +1,12 @@
 """What test runs prove. Pure comparisons of runs before and after a patch."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.guards import tampered
-from tools.types import TestRun
+from tools.localize import is_test_path
+from tools.types import TestCase, TestRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,28 @@ def not_hung(failing: Sequence[str], run: TestRun | None) -> tuple[str, ...]:
     return tuple(t for t in failing if t not in hung) or tuple(failing)
 
 
+def not_begun(run: TestRun, ours: Callable[[str], bool]) -> tuple[TestCase, ...]:
+    """Tests that failed before any of the code ran: no edit of it turns them green.
+
+    A module that imports what is not installed, or a fixture that broke with nothing but tests on
+    the way there (a locale, a service, a file this machine lacks). `ours`: whether the repository
+    has that top-level module. pytest only: in unittest an error may be the test's own.
+    """
+    if run.command.kind != "pytest":
+        return ()
+    return tuple(c for c in run.cases if c.outcome == "error" and _outside(c, ours))
+
+
+def _outside(case: TestCase, ours: Callable[[str], bool]) -> bool:
+    if any(not (is_test_path(f.path) or f.path.startswith("/")) for f in case.frames):
+        return False
+    missing = re.search(r"No module named '(\w+)", case.message)
+    return not ours(missing[1]) if missing else "::" in case.id
+
+
 def _mentioned(test_id: str, words: set[str], run: TestRun) -> bool:
-    names = set(re.findall(r"\w+", test_id.rpartition("::")[2]))
+    """By the test's name: its parameters are words of any text (`0`, `a`, `None`)."""
+    names = set(re.findall(r"\w+", test_id.rpartition("::")[2].partition("[")[0]))
     case = run.case(test_id)
     if case is not None:
         names |= {f.function for f in case.frames if len(f.function) > 3}

@@ -4,6 +4,7 @@ In that order: tests the issue names; a test built from the issue's own code and
 fails already; a model's test. Each built test must fail now, and for the reason the issue gives.
 """
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from agent import evidence, reproduce
 from agent.asking import Answer, ask
 from agent.context import count
 from agent.diagnose import run_tests, suite_of, summary
-from agent.events import EditRefused, Event, Phase, Reproduced
+from agent.events import EditRefused, Event, Notice, Phase, Reproduced
 from agent.reproduce import Accepted, Draft
 from agent.suite import BUILT_DIR, merge
 from agent.types import DecodeHints, Message, Request, Route
@@ -32,7 +33,7 @@ def run(work: Work) -> Generator[Event, None, None]:
     if work.unexecuted is not None:
         yield Reproduced(kind="none", failing=(), reason="nothing may be executed")
         return
-    failing = work.baseline.failing if work.baseline is not None else ()
+    failing = yield from _failing(work)
     named = evidence.named(failing, work.task.text, work.baseline)
     if named:
         yield from _existing(work, named, "the issue names tests that fail")
@@ -50,6 +51,26 @@ def run(work: Work) -> Generator[Event, None, None]:
     if (yield from _by_model(work)):
         return
     yield Reproduced(kind="none", failing=(), reason=why)
+
+
+def _failing(work: Work) -> Generator[Event, None, tuple[str, ...]]:
+    """What is red in the suite, without tests that failed before they began."""
+    run = work.baseline
+    if run is None:
+        return ()
+    tops = {path.removeprefix("src/").partition("/")[0] for path in work.deps.files()}
+    aside = evidence.not_begun(run, lambda name: name in tops or f"{name}.py" in tops)
+    if aside:
+        reasons = Counter((c.message.strip().splitlines() or ["?"])[-1] for c in aside)
+        worst = "; ".join(why for why, _ in reasons.most_common(2))
+        yield Notice(
+            message=f"{len(aside)} tests failed before any of the code ran and are left aside:"
+            f" {worst}",
+            remedy="run in the project's environment (activate it), where its tests pass",
+            level="warning",
+        )
+    out = {c.id for c in aside}
+    return tuple(t for t in run.failing if t not in out)
 
 
 def module_of(work: Work, name: str) -> str | None:

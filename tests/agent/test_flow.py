@@ -318,3 +318,39 @@ def test_options_of_a_plugin_that_is_not_installed_are_left_out(tmp_path):
     assert outcome(seen).verdict == "verified"
     assert [e.passed for e in of(seen, events.TestsFinished) if e.purpose == "verify"] == [4]
     assert any("left out" in n.message for n in of(seen, events.Notice))
+
+
+LACKING = """
+import locale
+import pytest
+
+@pytest.fixture
+def german():
+    locale.setlocale(locale.LC_ALL, "xx_NOWHERE.UTF-8")
+
+@pytest.mark.parametrize("limit", [1, "values"])
+def test_prices(german, limit): ...
+"""
+
+
+def test_what_this_machine_lacks_is_no_bug(tmp_path):
+    """Tests that never began are no targets, although one even holds a word of the issue."""
+    root = shop(tmp_path / "shop")
+    (root / "test_locale.py").write_text(LACKING)
+    (root / "test_mocked.py").write_text("import nowhere_mock\n\ndef test_values(): ...\n")
+    seen = fix(app(root, zero_token=True), "values above the limit come out wrong")
+    assert [(e.kind, e.failing) for e in of(seen, events.Reproduced)] == [
+        ("existing", ("test_shop.py::test_above",))
+    ]
+    (aside,) = [n for n in of(seen, events.Notice) if "left aside" in n.message]
+    assert "3 tests" in aside.message
+    assert "locale" in aside.message
+    assert "nowhere_mock" in aside.message
+    assert outcome(seen).verdict == "verified"
+
+
+def test_a_module_of_the_repository_that_cannot_be_imported_is_a_bug(tmp_path):
+    root = shop(tmp_path / "shop")
+    (root / "test_more.py").write_text("from shop.extra import more\n\ndef test_more(): ...\n")
+    seen = fix(app(root))
+    assert "test_more.py" in of(seen, events.Reproduced)[0].failing
