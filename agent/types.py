@@ -203,6 +203,20 @@ class Thought(str):
     __slots__ = ()
 
 
+class Reading(str):
+    """Among the pieces of an answer: how far its prompt has been read, in tokens. Its text is
+    empty."""
+
+    __slots__ = ("done", "total")
+    done: int
+    total: int
+
+    def __new__(cls, done: int, total: int) -> "Reading":
+        made = super().__new__(cls)
+        made.done, made.total = done, total
+        return made
+
+
 class CancelToken(Protocol):
     """Set by Ctrl-C or Esc; providers look at it between chunks."""
 

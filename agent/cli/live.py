@@ -53,6 +53,9 @@ class LiveStatus:
                 self._stage(event.name, event.detail)
             case ev.StepStarted():
                 self._stage(event.step.kind, event.step.goal)
+            case ev.Progress(phase="prefill"):
+                said = f"reading the prompt, {event.done:,} of {event.total:,} tokens"
+                self._detail = said if event.done != event.total else "writing"
             case ev.Progress():
                 self._done, self._total = event.done, event.total or 0
                 self._detail = event.detail or self._detail

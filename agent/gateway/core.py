@@ -15,6 +15,7 @@ from agent.events import (
     CompletionRecorded,
     Event,
     Notice,
+    Progress,
     RequestFinished,
     RequestStarted,
     Spent,
@@ -32,6 +33,7 @@ from agent.types import (
     Completion,
     Location,
     Provider,
+    Reading,
     Request,
     Route,
     Thought,
@@ -210,6 +212,8 @@ class Gateway:
             for piece in texts:
                 if isinstance(piece, Thought):
                     yield ThinkingDelta(step_id=step_id, text=piece)
+                elif isinstance(piece, Reading):
+                    yield Progress(phase="prefill", done=piece.done, total=piece.total)
                 elif text := shown.feed(piece):
                     yield TextDelta(step_id=step_id, text=text)
         finally:

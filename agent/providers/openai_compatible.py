@@ -23,6 +23,7 @@ from agent.types import (
     Location,
     Message,
     OnText,
+    Reading,
     Request,
     StopReason,
     Thought,
@@ -245,6 +246,9 @@ class _Answer:
             self.counts = chunk["usage"]
         if isinstance(chunk.get("pointsman"), dict):
             self.extension = chunk["pointsman"]
+            reading = _reading(self.extension.get("prefill"))
+            if reading is not None:
+                on_text(reading)
         for choice in chunk.get("choices") or ():
             if not isinstance(choice, dict) or not isinstance(choice.get("index", 0), int):
                 raise ProviderUnavailable("a choice of the stream is malformed")
@@ -348,6 +352,16 @@ class _Answer:
             thinking=min(thinking, output),
             raw=json.dumps(counts, sort_keys=True, default=str),
         )
+
+
+def _reading(given: object) -> Reading | None:
+    """How far the worker has read the prompt; what is malformed is no reason to fail."""
+    if not isinstance(given, dict):
+        return None
+    done, total = given.get("done"), given.get("total")
+    if not isinstance(done, int) or not isinstance(total, int) or not 0 <= done <= total:
+        return None
+    return Reading(done, total)
 
 
 def _count(counts: object, key: str, name: str) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from agent.serve.chat import ChatRequest, parse_request, parse_tokenize
 from agent.serve.parts import Field, PartStream, part
 from agent.serve.refusals import refusal
 from agent.serve.runner import Runner
-from agent.serve.streams import as_it_comes, body_of, event, unless_gone
+from agent.serve.streams import Watched, as_it_comes, body_of, event, unless_gone
+from agent.types import Reading
 
 __all__ = ["Worker"]
 
@@ -139,7 +140,10 @@ class Worker:
         def on_text(text: str) -> None:
             loop.call_soon_threadsafe(pieces.put_nowait, text)
 
-        future = asyncio.wrap_future(self.runner.submit(query, on_text, gone.is_set))
+        stopped = gone.is_set
+        if asked.stream and asked.pointsman and query.n == 1:
+            stopped = self._watched(query, gone, on_text).is_set
+        future = asyncio.wrap_future(self.runner.submit(query, on_text, stopped))
         # A stream that is cut off leaves the future unread.
         future.add_done_callback(lambda f: f.cancelled() or f.exception())
         if asked.stream:
@@ -155,6 +159,14 @@ class Worker:
         parts = [part(c.text, tools=asked.offered(), thinking=thinking) for c in answer.choices]
         reasoning = [self._count(p.reasoning) for p in parts]
         return JSONResponse(openai.final_body(answer, parts, self.model, sum(reasoning)))
+
+    def _watched(
+        self, query: Query, gone: threading.Event, on_text: Callable[[str], None]
+    ) -> Watched:
+        """For clients that know our extension: others may not expect a chunk without choices."""
+        target, total = self.runner.engine.session.target, len(query.prompt)
+        on_text(Reading(0, total))
+        return Watched(gone, total=total, read=lambda: len(target.tokens), tell=on_text)
 
     def _prompt(self, asked: ChatRequest) -> list[int]:
         return self.runner.engine.template.render(
@@ -235,6 +247,9 @@ class Worker:
                 if text is None:
                     yield ": keep-alive\n\n"
                     continue
+                if isinstance(text, Reading):
+                    yield out.reading(text)
+                    continue
                 for field, ready in parted.feed(text):
                     yield out.delta({field: ready})
             answer = future.result()
@@ -282,6 +297,11 @@ class _Chunks:
 
     def __init__(self, ident: str, model: str) -> None:
         self.ident, self._model = ident, model
+
+    def reading(self, now: Reading) -> str:
+        body = openai.chunk(self.ident, self._model, delta={})
+        prefill = {"done": now.done, "total": now.total}
+        return event({**body, "choices": [], "pointsman": {"prefill": prefill}})
 
     def delta(self, delta: dict[str, Any], finish: str | None = None, index: int = 0) -> str:
         return event(openai.chunk(self.ident, self._model, index=index, delta=delta, finish=finish))

@@ -2,20 +2,46 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from agent.serve.refusals import TooLarge
+from agent.types import Reading
 
-__all__ = ["KEEP_ALIVE_S", "as_it_comes", "body_of", "event", "unless_gone"]
+__all__ = ["KEEP_ALIVE_S", "Watched", "as_it_comes", "body_of", "event", "unless_gone"]
 
 MAX_BODY = 32 * 2**20
 KEEP_ALIVE_S = 5.0
 
 T = TypeVar("T")
 Piece = TypeVar("Piece")
+
+
+class Watched:
+    """Whether the client is gone. The engine looks between two batches of a prompt: each time it
+    is told how far the prompt is."""
+
+    def __init__(
+        self,
+        gone: threading.Event,
+        *,
+        total: int,
+        read: Callable[[], int],
+        tell: Callable[[Reading], None],
+    ) -> None:
+        """`read`: tokens in the context now; more than `total` while an answer is decoded."""
+        self._gone, self._total, self._read, self._tell = gone, total, read, tell
+        self._told = 0
+
+    def is_set(self) -> bool:
+        done = self._read()
+        if self._told < done <= self._total:
+            self._told = done
+            self._tell(Reading(done, self._total))
+        return self._gone.is_set()
 
 
 async def as_it_comes(

@@ -71,8 +71,9 @@ class Stage(Static):
                 self._done, self._total = event.done, event.total or 0
                 self._detail = one_line(event.detail, 40) or self._detail
             case ev.RequestStarted():
-                # No place says how far it has read; that it reads, and since when, is known.
+                # Only our own worker says how far it has read; since when it reads is known of all.
                 self._since, self._written = time.monotonic(), 0
+                self._done = self._total = 0
                 self._stage = "reading the prompt"
                 self._detail = one_line(event.route.model or event.route.provider or "?", 40)
             case ev.TextDelta() | ev.ThinkingDelta():
@@ -92,6 +93,7 @@ class Stage(Static):
     def _count(self, text: str) -> None:
         if not self._written:
             self._stage, self._first = "writing", time.monotonic()
+            self._done = self._total = 0
         self._written += len(text)
 
     def _speed(self) -> str:
@@ -115,7 +117,7 @@ class Stage(Static):
         if self._total:
             full = min(BAR * self._done // self._total, BAR)
             text.append(f"  {'━' * full}", "cyan")
-            text.append(f"{'─' * (BAR - full)} {self._done}/{self._total}", "dim")
+            text.append(f"{'─' * (BAR - full)} {self._done:,}/{self._total:,}", "dim")
         if self._detail:
             text.append(f"  {self._detail}", "dim")
         text.append(f"  {self._words.seconds(time.monotonic() - self._since)}", "cyan")

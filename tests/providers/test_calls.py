@@ -1,6 +1,7 @@
 """Tool calls, thinking and pauses as servers send them."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.providers.anthropic import AnthropicProvider
 from agent.providers.calls import read_arguments
-from agent.types import Completion, Message, Thought, ToolSpec
+from agent.types import Completion, Message, Reading, Thought, ToolSpec
 from tests.loopback import Loopback, Reply, dialects, serve
 from tests.providers.asks import Never, ask
 from tests.providers.test_openai_compatible import provider
@@ -25,13 +26,19 @@ def frontier(server: Loopback) -> AnthropicProvider:
     )
 
 
-def streamed(deltas: list[dict[str, Any]], finish: str = "tool_calls") -> Reply:
+def streamed(
+    deltas: list[dict[str, Any]],
+    finish: str = "tool_calls",
+    before: Sequence[dict[str, Any]] = (),
+) -> Reply:
+    """`before`: what our own worker says before the answer."""
     chunks = dialects.openai_chunks("")
+    ours = [{**chunks[0], "choices": [], "pointsman": one} for one in before]
     body = [
         {**chunks[0], "choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas
     ]
     end = {**chunks[0], "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
-    return Reply(pieces=dialects.openai_sse([*body, end, chunks[-1]]))
+    return Reply(pieces=dialects.openai_sse([*ours, *body, end, chunks[-1]]))
 
 
 def one(arguments: Any, **more: Any) -> dict[str, Any]:
@@ -112,6 +119,16 @@ def test_thinking_is_streamed_apart_from_the_text():
         done = provider(server).complete(ask(), seen.append, Never())
     assert done.text == "yes"
     assert [(str(s), isinstance(s, Thought)) for s in seen] == [("hm", True), ("yes", False)]
+
+
+def test_how_far_the_prompt_is_comes_apart_from_the_text():
+    chunks = [{"prefill": {"done": 512, "total": 900}}, {"prefill": {"done": 9, "total": "x"}}]
+    deltas = [{"content": "yes"}]
+    seen: list[str] = []
+    with serve([streamed(deltas, finish="stop", before=chunks)]) as server:
+        done = provider(server).complete(ask(), seen.append, Never())
+    assert done.text == "yes" == "".join(seen)
+    assert [(s.done, s.total) for s in seen if isinstance(s, Reading)] == [(512, 900)]
 
 
 def test_signed_thinking_goes_back_as_it_came():

@@ -78,6 +78,30 @@ def test_streaming_gives_the_same_text_and_the_statistics_last(client: httpx2.Cl
     assert events[-1]["pointsman"]["decode"]["decode_tokens"] == 24
 
 
+def test_a_client_that_knows_us_is_told_how_far_its_prompt_is(client: httpx2.Client) -> None:
+    """Counts between the batches of a long prompt; others get chunks as they know them."""
+    long = [{"role": "user", "content": " ".join(f"value_{n} = {n}" for n in range(110))}]
+    fields = {"messages": long, "temperature": 0, "max_tokens": 4, "stream": True}
+    fields["stream_options"] = {"include_usage": True}
+    found = {}
+    for name, more in (("ours", {"pointsman": {"step_kind": "chat"}}), ("theirs", {})):
+        with client.stream("POST", "/chat/completions", json={**fields, **more}) as response:
+            found[name] = events_of(response)
+        fields["messages"] = [{"role": "user", "content": "Other. " + long[0]["content"]}]
+    told = [e["pointsman"]["prefill"] for e in found["ours"] if "prefill" in e.get("pointsman", {})]
+    size = found["ours"][-1]["usage"]["prompt_tokens"]
+    assert size > 1024, "several batches"
+    assert [t["total"] for t in told] == [size] * len(told)
+    done = [t["done"] for t in told]
+    assert done == sorted(set(done))
+    assert (done[0], done[-1]) == (0, size)
+    assert len(done) > 2
+    first = next(i for i, e in enumerate(found["ours"]) if e["choices"] and
+                 e["choices"][0]["delta"].get("content"))  # fmt: skip
+    assert all("prefill" not in e.get("pointsman", {}) for e in found["ours"][first:])
+    assert [e["choices"] for e in found["theirs"][:-1] if not e["choices"]] == []
+
+
 def test_a_stop_string_ends_the_answer_before_it(client: httpx2.Client) -> None:
     whole = text_of(ask(client))
     stop = whole[8:10]
