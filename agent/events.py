@@ -98,7 +98,7 @@ class CandidatesTried:
     test_runs: int
     duration_s: float
     by: str = "enumerate"
-    """`enumerate`, `ranker`, `mini`."""
+    """`enumerate`, `ranker`, `mini`; `rivals`: changes near a proposal that stands alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

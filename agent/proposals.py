@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from math import log
 
-from agent import choosing, context, guards
+from agent import choosing, context, guards, nearby
 from agent.asking import Answer, ask, evidence_of
 from agent.changes import as_candidate
 from agent.context import Span
@@ -91,6 +91,11 @@ def best(
             by="mini",
             most=len(found),
             budget_s=work.deps.limits.zero_token_s,
+            crowd=lambda one: nearby.around(
+                one,
+                work.workspace.read,
+                lambda c: fingerprint(work, c) in work.refuted | work.standing,
+            ),
         )
     )
 

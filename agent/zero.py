@@ -4,14 +4,14 @@ It offers. A patch with plausible rivals (others that tests cannot tell from it)
 """
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import cast
 
 from agent import choosing, finish
 from agent.changes import as_patch
 from agent.events import CandidatesTried, EditProposed, Event, Notice, Phase, Progress
 from agent.judging import Judge
-from agent.ranker import Ordered
+from agent.ranker import Ordered, unranked
 from agent.trialspace import TrialSpace
 from agent.work import Work
 from tools import patch as patches
@@ -38,30 +38,33 @@ def search(work: Work) -> Generator[Event, None, Patch | None]:
     )
 
 
+Crowd = Callable[[Candidate], Sequence[Candidate]]
+"""The changes that a plausible one must be told apart from."""
+
+
 def try_candidates(
-    work: Work, found: Ordered, *, by: str, most: int, budget_s: float
+    work: Work, found: Ordered, *, by: str, most: int, budget_s: float, crowd: Crowd | None = None
 ) -> Generator[Event, None, Patch | None]:
     """Validate at most `most` candidates in order; take the only plausible one, offer the best of
     several.
+
+    `crowd`: where the candidates are few, what else a lone plausible one has to stand against.
     """
     if not found.candidates or work.baseline is None:
         return None
     judge = Judge(work)
-    result = yield from _validate(work, found, judge, most, budget_s)
-    yield CandidatesTried(
-        generated=result.generated,
-        tried=result.tried,
-        plausible=len(result.plausible),
-        test_runs=result.test_runs,
-        duration_s=result.duration_s,
-        by=by,
-    )
-    work.test_runs += result.test_runs
-    work.test_s += result.duration_s
+    result = yield from _tried(work, found, judge, most=most, budget_s=budget_s, by=by)
     if not result.plausible:
         return None
-    work.standing |= {fingerprint(work, candidate) for candidate in result.plausible}
-    patch = _patch(work, judge.best(result.rivals, found.weights))
+    best = judge.best(result.rivals, found.weights)
+    if crowd is not None and result.sole and not work.rivals:
+        pool = unranked([best, *crowd(best)])
+        result = yield from _tried(
+            work, pool, judge, most=len(pool.candidates), budget_s=budget_s, by="rivals"
+        )
+        if not result.plausible:  # it passed once, and not when tried again
+            return None
+    patch = _patch(work, best)
     yield EditProposed(step_id=by, diff=patches.diff(patch))
     work.notes.extend(judge.notes)
     if result.sole and not work.rivals:
@@ -78,6 +81,25 @@ def try_candidates(
         remedy="add a test that tells them apart, or review the offered patch",
     )
     return None
+
+
+def _tried(
+    work: Work, found: Ordered, judge: Judge, *, most: int, budget_s: float, by: str
+) -> Generator[Event, None, Validation]:
+    """One search, on the account of the run."""
+    result = yield from _validate(work, found, judge, most, budget_s)
+    yield CandidatesTried(
+        generated=result.generated,
+        tried=result.tried,
+        plausible=len(result.plausible),
+        test_runs=result.test_runs,
+        duration_s=result.duration_s,
+        by=by,
+    )
+    work.test_runs += result.test_runs
+    work.test_s += result.duration_s
+    work.standing |= {fingerprint(work, candidate) for candidate in result.plausible}
+    return result
 
 
 def _validate(

@@ -1,0 +1,118 @@
+"""A proposal that is alone among few must stand against changes near it."""
+
+from agent import config, diagnose, nearby, reproducing, scratch, zero
+from agent.app import open_app
+from agent.ranker import unranked
+from agent.trajectory import new_run_id
+from agent.types import Task
+from agent.work import Work
+from tests.agent.repos import PACKAGE, shop
+from tests.agent.test_standing import drained
+from tools.enumerate import apply
+from tools.types import Candidate
+
+SOURCE = PACKAGE.encode()
+CONDITION, RESULT = 8, 9
+
+
+def proposal(line, new):
+    return Candidate(
+        path="shop.py",
+        line=line,
+        end_line=line,
+        before=PACKAGE.splitlines(keepends=True)[line - 1],
+        after=new,
+        operator="mini",
+        tier=0,
+    )
+
+
+def made(one, known=lambda c: False):
+    return nearby.around(one, lambda path: SOURCE, known)
+
+
+def files(found):
+    return {apply(SOURCE, c) for c in found}
+
+
+def test_the_crowd_is_one_edit_more_or_one_edit_instead():
+    one = proposal(RESULT, "        return max(low, high)\n")
+    found = made(one)
+    further = PACKAGE.replace("return low\n    return value", "return high\n    return value")
+    instead = PACKAGE.replace("return low\n    return value", "return value\n    return value")
+    assert {further.encode(), instead.encode()} <= files(found)
+    assert SOURCE not in files(found)
+    assert apply(SOURCE, one) not in files(found)
+    assert {c.tier for c in found} == {0}
+    assert len(files(found)) == len(found) <= nearby.MOST
+
+
+def test_what_adds_to_a_proposal_is_no_rival_of_it():
+    found = files(made(proposal(RESULT, "        return high\n"), lambda c: "low" in c.before))
+    assert all(b"if not high" not in f and b"(high)" not in f for f in found)
+
+
+def test_lines_a_proposal_adds_are_varied_too():
+    one = proposal(CONDITION, "    if low > high:\n        return value\n    if value > high:\n")
+    found = files(made(one))
+    assert (
+        PACKAGE.replace(
+            "    if value > high:\n",
+            "    if low >= high:\n        return value\n    if value > high:\n",
+        ).encode()
+        in found
+    )
+
+
+def test_what_is_known_is_left_out_and_a_missing_file_has_no_crowd():
+    one = proposal(RESULT, "        return max(low, high)\n")
+    first = made(one)[0]
+    assert first not in made(one, lambda c: c == first)
+    assert nearby.around(one, lambda path: None, lambda c: False) == ()
+
+
+def taken(tmp_path, one, crowd):
+    """Whether the change is taken where nothing else is proposed, and the rivals then."""
+    root = shop(tmp_path / "shop")
+    app = open_app(config.load({"local_model": "none"}, {}, root), root)
+    task = Task(goal="fix", text="clamp(12, 1, 9) gives 1", root=root)
+    run_id = new_run_id()
+    directory = app.runs_dir / run_id
+    with scratch.claimed(directory):
+        deps = app.deps(run_id, directory, task, {}, app.places)
+        work = Work(
+            task=task,
+            deps=deps,
+            started=deps.clock(),
+            workspace=deps.make_workspace(directory / "work"),
+        )
+        for stage in (diagnose.index, diagnose.baseline, reproducing.run, diagnose.localize):
+            drained(stage(work))
+        search = zero.try_candidates(
+            work, unranked([one]), by="mini", most=1, budget_s=60, crowd=crowd(work)
+        )
+        patch = drained(search)
+        work.workspace.remove()
+        return patch is not None, work.rivals, work.offered
+
+
+def near(work):
+    return lambda one: nearby.around(one, work.workspace.read, lambda c: False)
+
+
+def test_a_proposal_whose_variants_satisfy_the_tests_is_offered_only(tmp_path):
+    one = proposal(RESULT, "        return max(low, high)\n")
+    done, rivals, offered = taken(tmp_path, one, near)
+    assert not done
+    assert rivals > 1
+    assert "+        return max(low, high)" in offered
+
+
+def test_the_same_proposal_without_a_crowd_passes_for_the_only_one(tmp_path):
+    one = proposal(RESULT, "        return max(low, high)\n")
+    assert taken(tmp_path, one, lambda work: None)[:2] == (True, 0)
+
+
+def test_the_right_proposal_stands_against_its_crowd(tmp_path):
+    one = proposal(RESULT, "        return high\n")
+    assert taken(tmp_path, one, near)[:2] == (True, 0)
