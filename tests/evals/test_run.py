@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from evals.unit import failed
 from tests.evals import tiny
 
 ZERO = arm("zero")
+NONE = Arm(name="none", about="", flags=(("local_model", "none"), ("zero_token", False)))
 
 
 def test_every_arm_has_settings_that_exist():
@@ -38,6 +40,26 @@ def test_every_arm_has_settings_that_exist():
 def test_a_unit_survives_json(tmp_path):
     (unit,) = units_of(Plan(instances=(tiny.instance(tmp_path / "s"),), arms=(ZERO,)))
     assert Unit.from_json(unit.to_json(), where="x") == unit
+
+
+def test_what_was_done_of_a_run_that_is_cut_short_is_a_fair_sample(tmp_path):
+    """All arms and seeds of an instance follow each other, in an order that any plan shares."""
+    one = tiny.instance(tmp_path / "s")
+    names = [f"{package}-{n}" for package in ("aa", "bb", "cc", "dd") for n in range(20)]
+    many = tuple(replace(one, instance_id=name) for name in names)
+    arms = (ZERO, arm("ranker"), NONE)
+    units = units_of(Plan(instances=many, arms=arms, seeds=(0, 1)))
+    blocks = [units[n : n + 6] for n in range(0, len(units), 6)]
+    for block in blocks:
+        assert len({u.instance.instance_id for u in block}) == 1
+        assert len({(u.arm, u.seed) for u in block}) == 6
+        assert len({(u.max_wall_s, u.zero_token_s) for u in block}) == 1
+    order = [block[0].instance.instance_id for block in blocks]
+    assert sorted(order) == names
+    other = units_of(Plan(instances=many[::-1], arms=(NONE,)))
+    assert [u.instance.instance_id for u in other] == order
+    half = Counter(name[:2] for name in order[:40])
+    assert all(5 <= half[package] <= 15 for package in ("aa", "bb", "cc", "dd"))
 
 
 def test_end_to_end_without_a_network(tmp_path, capsys):
@@ -224,9 +246,6 @@ def test_a_result_that_cannot_be_read_is_run_again(tmp_path, text):
         plan, tmp_path / "run", OneResult(), lambda result, done, total: told.append(result)
     )
     assert told == [found]
-
-
-NONE = Arm(name="none", about="", flags=(("local_model", "none"), ("zero_token", False)))
 
 
 def test_what_cannot_be_run_is_infrastructure_and_is_tried_again(tmp_path):
