@@ -2,7 +2,7 @@
 
 import random
 
-from tools.index.extract import exact
+from tools.index.grammar import walk
 from tools.index.reparse import LARGE, Trees
 
 BODY = "".join(
@@ -23,11 +23,11 @@ def test_after_any_edits_of_a_large_file() -> None:
         if chance.random() < 0.4:  # back to one without errors
             text = BODY[:at] + "Z = 1\n" * chance.randrange(3) + BODY[at:]
         source = text.encode()
-        assert exact(source, "python", trees) == exact(source, "python")
+        assert walk(source, "python", trees) == walk(source, "python")
 
 
 def test_files_of_two_languages_do_not_mix() -> None:
     trees = Trees()
     source = b"x(1);\n" * 10_000
     for language in ("javascript", "python", "javascript", "java"):
-        assert exact(source, language, trees) == exact(source, language)
+        assert walk(source, language, trees) == walk(source, language)

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from tools.index import grammar, regexes, tokens
-from tools.index.grammar import Found
+from tools.index.grammar import Found, Imported
 from tools.index.languages import TREE_SITTER
 from tools.index.records import KINDS, Columns, Outline, encode
 from tools.index.reparse import Trees
@@ -35,40 +35,55 @@ _KEYWORDS = b"""and as async await break case class const continue def default d
     self static struct super switch then this throw True try type unless use using var void while
     with yield False true false virtual int str bool char""".split()
 
-Scanned = tuple[list[Found], list[tuple[int, int, str]]]
-"""Definitions in source order, and import statements: first line, last line, text."""
-Scan = Callable[[bytes, str], Scanned]
+Source = tuple[bytes, str]
+"""Bytes of a file, and its language."""
+Scanned = tuple[list[Found], list[Imported]]
+"""Definitions and import statements in source order."""
+Scan = Callable[[Sequence[Source]], list[Scanned]]
 
 
-def extract(sources: Sequence[tuple[bytes, str]], scan: "Scan | None" = None) -> list[bytes]:
-    """The stored records of files, given as bytes and language; a megabyte at once is best.
+def extract(sources: Sequence[Source], scan: "Scan | None" = None) -> list[bytes]:
+    """The stored records of files; a megabyte at once is best.
 
     Invalid UTF-8 is replaced; nothing in a file raises. `scan` finds the definitions and imports.
     """
     if not sources:
         return []
+    scanned = (scan or exact)(sources)
     outlines = [
-        _outline(source, *(scan or exact)(source, language)) for source, language in sources
+        _outline(source, *found) for (source, _), found in zip(sources, scanned, strict=True)
     ]
     return _identified([source for source, _ in sources], outlines)
 
 
-def exact(source: bytes, language: str, trees: Trees | None = None) -> Scanned:
-    """Definitions by the best tier there is for the language."""
+def exact(sources: Sequence[Source], trees: Trees | None = None) -> list[Scanned]:
+    """Definitions by the best tier there is for each language."""
+    from tools.index import pyscan
+
+    python = pyscan.scan([source for source, language in sources if language == "python"])
+    told = iter(python)
+    return [
+        (next(told) if language == "python" else None) or _parsed(source, language, trees)
+        for source, language in sources
+    ]
+
+
+def _parsed(source: bytes, language: str, trees: Trees | None) -> Scanned:
     if language not in TREE_SITTER:
-        return rough(source, language)
+        return regexes.scan(source, language), []
     found, imports, broken = grammar.walk(source, language, trees)
     if broken:
         found = found + _uncovered(source, found, regexes.scan(source, language))
     # By start, the longer first: two sorts without a call for each cost a third of one with.
     found.sort(key=_END, reverse=True)
     found.sort(key=_START)
+    imports.sort()
     return found, imports
 
 
-def rough(source: bytes, language: str) -> Scanned:
+def rough(sources: Sequence[Source]) -> list[Scanned]:
     """Definitions by the regex tier."""
-    return regexes.scan(source, language), []
+    return [(regexes.scan(source, language), []) for source, language in sources]
 
 
 _START, _END, _SIGNATURE = attrgetter("start"), attrgetter("end"), attrgetter("signature")
@@ -91,7 +106,7 @@ _OWNING = (KINDS.index("class"), KINDS.index("type"))
 _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
 
-def _outline(source: bytes, found: list[Found], imports: list[tuple[int, int, str]]) -> Outline:
+def _outline(source: bytes, found: list[Found], imports: list[Imported]) -> Outline:
     """Parents and qualified names from the spans."""
     found = found[:_MAX_DEFINITIONS]
     names, kinds, ends = [""], bytearray([_MODULE]), [len(source)]

@@ -15,10 +15,15 @@ from tools.index.reparse import LARGE, Trees
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
-__all__ = ["Found", "walk"]
+__all__ = ["HEAD_BYTES", "Found", "Imported", "signature", "walk"]
 
 _DEPTH = 60
 """Definitions nested deeper than this are not looked for."""
+HEAD_BYTES = 600
+"""Of a definition are read for its signature."""
+
+Imported = tuple[int, int, str]
+"""An import statement: its first line, its last, and its text."""
 
 
 class Found(NamedTuple):
@@ -53,11 +58,10 @@ def _spec(language: str) -> Spec:
 
 def walk(
     source: bytes, language: str, trees: Trees | None = None
-) -> tuple[list[Found], list[tuple[int, int, str]], bool]:
+) -> tuple[list[Found], list[Imported], bool]:
     """Definitions, import statements, and whether the tree is too broken to be trusted.
 
-    An import is its first line, its last, and its text. `trees` are those of files that may be
-    parsed again.
+    `trees` are those of files that may be parsed again.
     """
     spec = _spec(language)
     parser = _parser(language)
@@ -159,7 +163,7 @@ class _Walker:
     ) -> None:
         first, last = node.start_byte, node.end_byte
         start, end = (first, last) if outer is None else (outer.start_byte, outer.end_byte)
-        cut = min(_before(body) if body is not None else last, first + 600)
+        cut = min(_before(body) if body is not None else last, first + HEAD_BYTES)
         # A template or export may hold more than this definition; its end is the definition's own.
         end = max(last, end)
         self.found.append(Found(name, kind, start, end, signature(self.source[first:cut], kind)))

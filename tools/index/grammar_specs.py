@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Binding = tuple[str | None, str, Node | None, Node]
 
-__all__ = ["SPECS", "Spec", "contains", "never", "node_text"]
+__all__ = ["SPECS", "Spec", "contains", "never", "node_text", "python_nested"]
 
 
 def node_text(node: "Node | None") -> str | None:
@@ -76,14 +76,16 @@ def _python_bindings(node: "Node") -> "Iterator[Binding]":
         yield node_text(left), "constant", child.child_by_field_name("right"), child
 
 
-def _python_nested(source: bytes, start: int, end: int) -> bool:
+def python_nested(source: bytes, start: int, end: int) -> bool:
+    """Whether a body, from its first statement to its end, may hold a definition."""
     # Plain searches first: most bodies hold neither, and a pattern costs ten times as much.
     if source.find(b"def ", start, end) < 0 and source.find(b"class ", start, end) < 0:
         return False
-    return _PYTHON_NESTED(source, start, end)
+    return _PYTHON_FIRST(source, start, end) is not None or _PYTHON_NESTED(source, start, end)
 
 
-_PYTHON_NESTED = contains(rb"(?m)^[ \t]+(async[ \t]+def|def|class)[ \t]")
+_PYTHON_FIRST = re.compile(rb"(?:async[ \t]+def|def|class)[ \t]").match
+_PYTHON_NESTED = contains(rb"(?m)^[ \t]+(?:async[ \t]+def|def|class)[ \t]")
 
 _PYTHON = Spec(
     definitions={"function_definition": "function", "class_definition": "class"},
@@ -92,7 +94,7 @@ _PYTHON = Spec(
         " with_statement for_statement while_statement except_group_clause match_statement"
         " case_clause".split()
     ),
-    nested=_python_nested,
+    nested=python_nested,
     wrappers=frozenset({"decorated_definition"}),
     imports=frozenset({"import_statement", "import_from_statement", "future_import_statement"}),
     values=frozenset({"expression_statement"}),

@@ -21,7 +21,7 @@ __all__ = [
     "parts",
 ]
 
-EXTRACTOR_VERSION = 7
+EXTRACTOR_VERSION = 8
 """Raised whenever the extractor would say something else about the same bytes."""
 
 KINDS = ("module", "class", "function", "method", "constant", "type")

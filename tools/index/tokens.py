@@ -24,7 +24,9 @@ __all__ = [
     "hashes",
     "identifiers",
     "lines",
+    "once",
     "parts_of_names",
+    "table",
 ]
 
 _MASK = (1 << 64) - 1
@@ -59,11 +61,11 @@ def identifiers(buffer: bytes) -> Spans:
 
     data = np.frombuffer(buffer, np.uint8)
     inside = np.zeros(len(data) + 2, bool)
-    np.take(_table(_WORD), data, out=inside[1:-1])
+    np.take(table(_WORD), data, out=inside[1:-1])
     edges = np.flatnonzero(inside[1:] != inside[:-1])
     starts, sizes = edges[0::2], edges[1::2] - edges[0::2]
     kept = (sizes > 1) & (sizes <= _LONGEST)
-    kept[kept] = ~_table(_DIGITS)[data[starts[kept]]]
+    kept[kept] = ~table(_DIGITS)[data[starts[kept]]]
     starts, sizes = starts[kept], sizes[kept]
     return Spans(starts, sizes, hashes(data, starts, sizes))
 
@@ -205,12 +207,13 @@ _UPPER, _LOWER = 1, 2
 
 
 @cache
-def _table(members: frozenset[int]) -> "NDArray[np.bool_]":
+def table(members: "bytes | frozenset[int]") -> "NDArray[np.bool_]":
+    """By byte: whether it is one of some."""
     import numpy as np
 
-    table = np.zeros(256, bool)
-    table[list(members)] = True
-    return table
+    found = np.zeros(256, bool)
+    found[list(members)] = True
+    return found
 
 
 @cache

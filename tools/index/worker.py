@@ -133,8 +133,9 @@ def main() -> None:
 
     A file that has gone has an empty blob id.
     """
-    import numpy as np  # noqa: F401  # and the grammars: while the tasks are being listed
-    import tree_sitter_python  # noqa: F401
+    import numpy as np  # noqa: F401  # while the tasks are being listed
+
+    import tools.index.pyscan  # noqa: F401
 
     root, tasks = json.load(sys.stdin)
     out = sys.stdout.buffer
