@@ -281,6 +281,7 @@ class App:
             redact=self._redactor(run_id, root),
             retry=retry,
             recorded=answers.get,
+            notices=places.notices,
         )
 
     # ------------------------------------------------------------------ pieces

@@ -77,8 +77,9 @@ class Places:
                 f"the local model {name!r} is not installed", remedy="agent models list"
             )
         info = models.inspect(path)
+        shown = path.stem if name.endswith(".gguf") else name
         return LocalModel(
-            name=name, path=path, window=min(info.context, self._settings.local_context)
+            name=shown, path=path, window=min(info.context, self._settings.local_context)
         )
 
     def providers(self) -> Mapping[Location, Provider]:

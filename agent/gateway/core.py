@@ -7,7 +7,7 @@ egress check -> redaction -> recorded answer? -> [ reserve -> send -> settle | r
 
 import random
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from agent.errors import Cancelled, EngineError, PolicyError, ProviderError
@@ -45,6 +45,10 @@ __all__ = ["Gateway"]
 _SLICE_S = 0.1
 
 
+def _no_notices() -> Iterable[str]:
+    return ()
+
+
 def _nothing_recorded(_: str) -> Completion | None:
     return None
 
@@ -68,7 +72,9 @@ class Gateway:
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         recorded: Callable[[str], Completion | None] = _nothing_recorded,
+        notices: Callable[[], Iterable[str]] = _no_notices,
     ) -> None:
+        """`notices`: what befell the providers since it was last asked."""
         self._ledger = ledger
         self._providers = dict(providers)
         self._prices = prices
@@ -81,6 +87,7 @@ class Gateway:
         self._sleep = sleep
         self._jitter = jitter
         self._recorded = recorded
+        self._notices = notices
         self._breaker = Breaker(self._retry, monotonic)
 
     def complete(
@@ -210,6 +217,7 @@ class Gateway:
         texts = attempt.texts()
         try:
             for piece in texts:
+                yield from self._befallen()
                 if isinstance(piece, Thought):
                     yield ThinkingDelta(step_id=step_id, text=piece)
                 elif isinstance(piece, Reading):
@@ -218,8 +226,13 @@ class Gateway:
                     yield TextDelta(step_id=step_id, text=text)
         finally:
             texts.close()  # ends the attempt now, not when it is collected
+        yield from self._befallen()
         if text := shown.flush():
             yield TextDelta(step_id=step_id, text=text)
+
+    def _befallen(self) -> Iterator[Notice]:
+        for message in self._notices():
+            yield Notice(message=message, level="warning")
 
     def _settle(
         self, closing: "_Row", done: Completion, provider: Provider, at: datetime

@@ -179,8 +179,11 @@ def transport_error(error: Exception, guard: Guard) -> PointsmanError:
         return error
     kind = type(error).__name__
     what = "could not be reached" if not guard.sent else "broke off"
+    why = f"{kind}: {_short(str(error))}"
+    if kind == "RemoteProtocolError" and guard.sent:
+        why = "the connection ended before the answer did"
     return ProviderUnavailable(
-        f"{guard.name} {what}: {kind}: {_short(str(error))}",
+        f"{guard.name} {what}: {why}",
         billed=guard.billed,
         remedy=None if guard.sent else "check the address and the network, or use --local-only",
     )

@@ -232,6 +232,7 @@ class Answer(Block):
         self._growing: Growing | None = None
         self._drawn = 0
         self.done = False
+        self.note = ""
         self.head = head or self
         self.parts: list[Answer] = [self]
         if head is not None:
@@ -257,14 +258,17 @@ class Answer(Block):
         self.finish()
         return following
 
-    def finish(self) -> None:
-        """Nothing more will come. An answer that became an edit folds: its diff says it better."""
+    def finish(self, note: str = "") -> None:
+        """Nothing more will come. An answer that became an edit folds: its diff says it better; so
+        does one that is not whole, which `note` says: another follows."""
         self.done = True
         self._whole()
         self._growing = None
         self.version += 1
-        if not self._prose:
-            self.folded = self.foldable
+        if note:
+            self.head.note = one_line(note, 60)
+        if note or not self._prose:
+            self.fold(True)
 
     def _whole(self) -> str:
         if self._parts:
@@ -304,8 +308,10 @@ class Answer(Block):
         sign, more = "▾", ""
         if self.folded:
             count = sum(part._whole().count("\n") for part in self.parts) + 1
-            sign, more = "▸", f" · {count:,} lines: Ctrl+O"
-        text = Text(f"  {sign} {self._title}{more}", "bold")
+            noun = "line" if count == 1 else "lines"
+            sign, more = "▸", f" · {count:,} {noun}: Ctrl+O"
+        note = f" · {self.note}" if self.note else ""
+        text = Text(f"  {sign} {self._title}{note}{more}", "bold")
         text.truncate(max(width, 10), overflow="ellipsis")
         return text
 

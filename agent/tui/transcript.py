@@ -45,6 +45,8 @@ class Transcript:
                 self._route = f"{event.route.location} {event.route.model or ''}"
             case ev.TextDelta():
                 self._stream(event)
+            case ev.RequestFinished(error=error) if error:
+                self.close("broke off")
             case ev.RequestFinished() | ev.RunFinished():
                 self.close()
             case _:
@@ -66,18 +68,18 @@ class Transcript:
                 same, self._last = event.route == self._last, event.route
                 return same
             case ev.RequestFinished() if self._turning:
-                return not event.error
+                return True
             case ev.EditRefused():
                 return self._turning
             case _:
                 pass
         return False
 
-    def close(self) -> None:
-        """The answer that streams, if any, is complete."""
+    def close(self, note: str = "") -> None:
+        """Nothing more comes of the answer that streams, if any. `note`: why it is not whole."""
         answer, self._answer = self._answer, None
         if answer is not None:
-            answer.finish()
+            answer.finish(note)
             self._talk.changed()
 
     def _stream(self, event: ev.TextDelta) -> None:

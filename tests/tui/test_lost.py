@@ -8,11 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+from agent import paths
+from agent.chat import records as rec
+from agent.events import Progress
+from agent.serve.supervise import worker_status
+from agent.tui.blocks import Answer
 from tests.agent.repos import FIXED, shop, snapshot
 from tests.chat.talking import call
+from tests.engine import tiny_gguf
 from tests.loopback import dialects, serve
 from tests.loopback.server import Reply
-from tests.tui.support import chat, say, told, until
+from tests.tui.support import chat, say, screen, told, until
 
 AGENT = Path(sys.executable).with_name("agent")
 LINE = "    if value > high:\n        return low"
@@ -112,3 +118,51 @@ async def test_the_connection_breaks_in_the_middle_of_an_answer(tmp_path):
             assert (root / "shop.py").read_text() == FIXED
             assert "clamp(12, 1, 9) gives 1" in str(server.received[4].body), "it was not forgotten"
         app.session.close()
+
+
+def written(app, number):
+    """Whether answer `number` of the conversation has begun."""
+    answers = [b for b in app.talk.blocks if isinstance(b, Answer)]
+    return len(answers) > number and len(answers[number].source) > 10
+
+
+async def test_the_engine_is_killed_in_the_middle_of_an_answer(tmp_path):
+    """kill -9 of a real worker as its first words are shown: it is said, another one answers, and
+    the conversation can be taken up by another session."""
+    root = shop(tmp_path / "shop")
+    before = snapshot(root)
+    model = tiny_gguf.write(tmp_path / "tiny.gguf", tiny_gguf.Shape(context=16_384))
+    flags = {"local_model": str(model), "local_context": 16_384}
+    app, seen = chat(root, **flags), []
+    async with app.run_test(size=(110, 40)) as pilot:
+        take = app.stage.take
+        app.stage.take = lambda event: (seen.append(event), take(event))
+        await say(pilot, "clamp(12, 1, 9) gives 1")
+        await until(pilot, lambda: written(app, 0))
+        read = [e for e in seen if isinstance(e, Progress) and e.phase == "prefill"]
+        assert [e.done for e in read] == sorted({e.done for e in read})
+        assert read[-1].done == read[-1].total > 512, "the prompt's progress came batch by batch"
+        (worker,) = [w for w in worker_status(paths.runtime_dir()) if w.model == model]
+        os.kill(worker.pid, signal.SIGKILL)
+        await until(pilot, lambda: "the engine worker had died" in told(app))
+        assert "attempt 2 of 4" in told(app)
+        assert "broke off · " in screen(app), "half an answer does not pass for one"
+        await until(pilot, lambda: written(app, 1))
+        (another,) = [w for w in worker_status(paths.runtime_dir()) if w.model == model]
+        assert another.pid != worker.pid
+        await pilot.press("escape")
+        await until(pilot, lambda: "interrupted" in told(app) and app._job is None)
+    app.session.close()
+    assert snapshot(root) == before
+
+    again = chat(root, **flags)
+    async with again.run_test(size=(110, 40)) as pilot:
+        await say(pilot, "/sessions last")
+        await until(pilot, lambda: "clamp(12, 1, 9) gives 1" in told(again) and again._job is None)
+        await say(pilot, "and the bound?")
+        await until(pilot, lambda: written(again, 0))
+        await pilot.press("escape")
+        await until(pilot, lambda: again._job is None)
+        said = [r.text for r in again.session.talking.current.records if isinstance(r, rec.Said)]
+        assert said == ["clamp(12, 1, 9) gives 1", "and the bound?"], "it goes on where it was"
+    again.session.close()
