@@ -15,6 +15,8 @@ __all__ = ["COLOURS", "resolved_plot", "spent_plot", "tokens_plot"]
 COLOURS = 8
 """How many series colours the page's style defines; further ones start again."""
 WIDTH, LEFT, RIGHT, ROW = 640, 150, 70, 26
+LABEL = (100.0, 14.0)
+"""Room that an arm's name takes beside its point."""
 
 
 def resolved_plot(arms: Sequence[ArmReport]) -> str:
@@ -78,9 +80,9 @@ def spent_plot(arms: Sequence[ArmReport]) -> str:
         x = LEFT + (WIDTH - RIGHT - LEFT) * step / 4
         tick = f"${most * step / 4:.3g}" if paid else f"{most * step / 4:.0f} s"
         body.append(_text(x, height + 18, tick, anchor="middle"))
-    for spent, share, colour, name in points:
-        x = _x(spent / most)
-        y = top + (height - top) * (1 - share / ceiling)
+    places = [(_x(p[0] / most), top + (height - top) * (1 - p[1] / ceiling)) for p in points]
+    heights = _apart(places)
+    for (spent, share, colour, name), (x, y), beside in zip(points, places, heights, strict=True):
         unit = f"${spent:.4f}" if paid else f"{spent:.1f} s"
         told = escape(f"{name}: {share:.0%} resolved, {unit} an instance")
         body.append(
@@ -88,9 +90,19 @@ def spent_plot(arms: Sequence[ArmReport]) -> str:
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6"/></g>'
         )
         side = "end" if x > WIDTH - RIGHT - 60 else "start"
-        body.append(_text(x + (-10 if side == "end" else 10), y + 4, name, anchor=side))
+        body.append(_text(x + (-10 if side == "end" else 10), beside + 4, name, anchor=side))
     body.append(_text(0, 12, "resolved", cls="strong"))
     return _svg(height + 48, body, f"Resolved against {label}")
+
+
+def _apart(places: Sequence[tuple[float, float]]) -> list[float]:
+    """Heights at which labels beside these points do not lie on each other, in the same order."""
+    taken: list[tuple[float, float]] = []
+    for x, y in places:
+        while any(abs(x - a) < LABEL[0] and abs(y - b) < LABEL[1] for a, b in taken):
+            y -= 2.0
+        taken.append((x, y))
+    return [y for _, y in taken]
 
 
 def tokens_plot(arms: Sequence[ArmReport]) -> str:

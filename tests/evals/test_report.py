@@ -226,6 +226,20 @@ def test_pages_are_whole_self_contained_and_escaped(tmp_path):
     assert 'href="instances/i0.html"' in main_page
 
 
+def test_names_of_arms_that_are_alike_do_not_lie_on_each_other():
+    from evals.plots import LABEL, _apart
+
+    places = [(100.0, 250.0), (104.0, 250.0), (99.0, 244.0), (400.0, 250.0)]
+    heights = _apart(places)
+    assert heights[0] == 250.0
+    assert heights[3] == 250.0  # far enough aside
+    assert heights[1] <= heights[0] - LABEL[1]
+    assert len({round(h / LABEL[1]) for h in heights[:3]}) == 3
+    shown = [(x, h) for (x, _), h in zip(places, heights, strict=True)]
+    for n, (x, y) in enumerate(shown):
+        assert not [1 for a, b in shown[:n] if abs(x - a) < LABEL[0] and abs(y - b) < LABEL[1]]
+
+
 def test_plots_say_in_words_what_they_show():
     text = as_html(report(MIXED, command="c", date="d"))
     assert "<title>plan-frontier: 5 of 10, 24% to 76%</title>" in text
