@@ -68,10 +68,12 @@ class Judge:
     def best(self, groups: Groups, weights: Mapping[Candidate, float]) -> Candidate:
         """What is offered: the fewest changed outcomes, then the likeliest, then the first."""
 
-        def key(group: Sequence[Candidate]) -> tuple[int, float]:
+        def key(group: Sequence[Candidate]) -> tuple[int, int, float]:
             behaviour = self._behaviours.get(group[0])
-            changed = behaviour.changed if behaviour is not None and behaviour.visible else 1 << 30
-            return changed, -max(weights.get(c, 0.0) for c in group)
+            likely = max(weights.get(c, 0.0) for c in group)
+            if behaviour is None or not behaviour.visible:
+                return 1 << 30, 0, -likely
+            return behaviour.changed, behaviour.altered, -likely
 
         return min(groups, key=key)[0]
 

@@ -64,6 +64,8 @@ class Behaviour:
     compared: int
     changed: int
     """Outcomes it changes of inputs that passing tests gave or that were made from these."""
+    altered: int
+    """Outcomes it changes in all: a condition dropped alters fewer than the same one negated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ def _behaviour(
         visible=any(changed for kind, changed in both if kind == "failing"),
         compared=len(both),
         changed=sum(changed for kind, changed in both if kind == "passing"),
+        altered=sum(changed for _, changed in both),
     )
 
 

@@ -9,6 +9,7 @@ import contextlib
 import copy
 import datetime
 import decimal
+import itertools
 import random
 import types
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,8 @@ DEPTH = 5
 _PLAIN = (bool, int, str, bytes, complex, float, type(None))
 _SHOWN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal)
 _NAMED = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
+_ITERATORS = (type(iter([])), type(iter(())), type(iter("")))
+"""Those that can be copied where they stand."""
 
 
 def told(value: Any, depth: int = 0, seen: frozenset[int] = frozenset()) -> str:
@@ -32,6 +35,8 @@ def told(value: Any, depth: int = 0, seen: frozenset[int] = frozenset()) -> str:
         return f"{name}:{value!r}"
     if isinstance(value, _NAMED):
         return f"<{getattr(value, '__qualname__', getattr(value, '__name__', '?'))}>"
+    if isinstance(value, _ITERATORS):
+        return f"{name}:{told(_rest(value), depth + 1, seen)}"
     seen |= {id(value)}
 
     def part(inner: Any) -> str:
@@ -46,6 +51,11 @@ def told(value: Any, depth: int = 0, seen: frozenset[int] = frozenset()) -> str:
         text = repr(value)
         return name if " at 0x" in text else f"{name}:{text[:200]}"
     return f"{name}({','.join(f'{k}={part(v)}' for k, v in sorted(state.items()))})"
+
+
+def _rest(iterator: Any) -> list[Any]:
+    """What an iterator has yet to give, which it still has afterwards."""
+    return list(itertools.islice(copy.copy(iterator), 200))
 
 
 def _container(value: Any, part: Callable[[Any], str]) -> str:
@@ -112,6 +122,11 @@ def _sequences(value: Any, depth: int) -> Iterator[Any]:
             yield changed if isinstance(value, list) else tuple(changed)
 
 
+def _iterators(value: Any, depth: int) -> Iterator[Any]:
+    for items in _sequences(_rest(value), depth):
+        yield iter(items)
+
+
 def _mappings(value: Any, depth: int) -> Iterator[Any]:
     if type(value) is not dict:
         return
@@ -141,6 +156,7 @@ _VARY: tuple[tuple[Any, Callable[[Any, int], Iterator[Any]]], ...] = (
     (float, _floats),
     ((str, bytes), _texts),
     ((list, tuple), _sequences),
+    (_ITERATORS, _iterators),
     (dict, _mappings),
     (datetime.date, _dates),
     (datetime.timedelta, _spans),

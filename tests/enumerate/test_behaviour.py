@@ -241,6 +241,23 @@ def test_every_plain_type_is_varied(value: object) -> None:
     assert len({*found, told(value)}) > len({told(value)}) + 1 or value is True
 
 
+def test_an_iterator_is_told_and_varied_by_what_it_has_yet_to_give() -> None:
+    one = iter([5, 1, 0])
+    next(one)
+    assert told(one) == told(iter([1, 0])) != told(iter([1, 2]))
+    assert [list(v) for v in varied(one)][:2] == [[], [1]]
+    assert list(one) == [1, 0], "looked at, not used up"
+
+
+def test_a_condition_dropped_alters_less_than_the_same_one_negated() -> None:
+    probed = Probed(inputs=("failing",) * 4, outcomes=((1, 2, 3, 4), (9, 2, 3, 4), (9, 9, 9, 4)))
+    dropped, negated = compare(probed, 2).behaviours
+    assert dropped is not None
+    assert negated is not None
+    assert (dropped.changed, negated.changed) == (0, 0)
+    assert (dropped.altered, negated.altered) == (1, 3)
+
+
 def test_inputs_begin_with_those_seen_and_are_bounded() -> None:
     import random
 
