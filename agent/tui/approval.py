@@ -57,11 +57,10 @@ class ApprovalScreen(ModalScreen[Decision]):
     # ------------------------------------------------------------------ what is asked
 
     def _what(self) -> Text:
-        text = plain(one_line(self._asked.summary, 200), "bold")
         if self._asked.argv:
-            text.append("\n\n")
-            for word in command_line(self._asked.argv):
-                text.append_text(word)
+            text = Text().join(command_line(self._asked.argv))
+        else:
+            text = plain(one_line(self._asked.summary, 200), "bold")
         for row in clean(self._asked.diff).split("\n") if self._asked.diff else ():
             style = {"+": "green", "-": "red", "@": "cyan"}.get(row[:1], "")
             text.append("\n")

@@ -72,6 +72,7 @@ def strips(texts: Iterable[Text], console: "Console") -> list[Strip]:
     rows = []
     for text in texts:
         text.end = ""
+        text.stylize(text.style)  # Rich renders a text without spans without its style, too
         rows.append(Strip(list(text.render(console))))
     return rows
 
@@ -359,14 +360,14 @@ class Verdict(Labelled):
         return f"{self._mark}\n{super().source}"
 
     def draw(self, width: int, console: "Console") -> list[Strip]:
-        inner = max(width - 5, 24)
+        inner = max(width - 5, self._column + 24)
         edge = self._style
         head = f"  ╭─ {self._mark} "
         texts = [
             Text.assemble((head, f"bold {edge}"), ("─" * max(inner + 3 - len(head), 0) + "╮", edge))
         ]
         for row in self._rows:
-            for text in self._wrapped(row, inner - 1, console):
+            for text in self._wrapped(row, inner - 2, console):
                 text.truncate(inner - 2, pad=True)
                 texts.append(Text.assemble(("  │ ", edge), text, (" │", edge)))
         texts.append(Text("  ╰" + "─" * inner + "╯", edge))

@@ -1,7 +1,9 @@
 """Keys and commands, on one screen."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,6 +15,8 @@ from agent.tui.commands import COMMANDS
 
 __all__ = ["HelpScreen"]
 
+WIDEST = 22
+"""Cells of the column of keys and commands."""
 KEYS = (
     ("Enter", "send"),
     ("Ctrl+J", "new line"),
@@ -60,11 +64,10 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll(id="help") as box:
             box.border_title = "Help"
             box.border_subtitle = "Esc closes"
-            yield Static(_text())
+            yield from _parts()
 
 
-def _text() -> Text:
-    text = Text()
+def _parts() -> Iterator[Static]:
     for title, rows in (
         ("Keys", KEYS),
         ("Commands", [(f"/{c.name} {c.operand}".strip(), c.help) for c in COMMANDS]),
@@ -73,8 +76,10 @@ def _text() -> Text:
         ("Review of a patch", REVIEW),
     ):
         if title:
-            text.append(f"{chr(10) if text else ''}{title}\n", "bold underline")
+            yield Static(Text.assemble((title, "bold underline")), classes="heading")
+        table = Table.grid(padding=(0, 2))
+        table.add_column(width=WIDEST, no_wrap=True)
+        table.add_column(ratio=1)
         for name, what in rows:
-            text.append(f"  {name:<22}", "bold cyan")
-            text.append(f"{what}\n")
-    return text
+            table.add_row(Text.assemble("  ", (name, "bold cyan")), what)
+        yield Static(table)

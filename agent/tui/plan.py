@@ -7,12 +7,14 @@ from textual.widgets import Static
 
 from agent import events as ev
 from agent.sanitize import one_line, plain
+from agent.tui.blocks import wrapped
 from agent.types import Route, Step
 
 __all__ = ["PlanPane"]
 
 STAGES = ("index", "test", "reproduce", "localize", "enumerate", "plan", "edit", "verify")
 NAMES = {"test": "tests before", "localize": "localise", "enumerate": "zero-token search"}
+WIDTH, INDENT = 34, " " * 4
 MARKS = {
     "waiting": ("·", "dim"),
     "running": ("▶", "bold"),
@@ -44,6 +46,9 @@ class PlanPane(Static):
         self._start()
 
     def on_mount(self) -> None:
+        self._draw()
+
+    def on_resize(self) -> None:
         self._draw()
 
     def take(self, event: ev.Event) -> None:
@@ -116,13 +121,19 @@ class PlanPane(Static):
             text.append("\n" if number > 1 else "")
             again = f" · attempt {row.attempt}" if row.attempt > 1 else ""
             text.append(f"{mark} {number}. {row.step.kind} · {row.status}{again}", style)
-            text.append_text(plain(f"\n    {one_line(row.step.goal, 110)}"))
+            self._below(text, one_line(row.step.goal, 110))
             if row.route is not None:
-                text.append_text(plain(f"\n    {_where(row.route)}", "cyan"))
-                text.append_text(plain(f"\n    {one_line(row.route.reason, 110)}", "dim"))
+                self._below(text, _where(row.route), "cyan")
+                self._below(text, one_line(row.route.reason, 110), "dim")
             if row.reason:
-                text.append_text(plain(f"\n    {one_line(row.reason, 110)}", "yellow"))
+                self._below(text, one_line(row.reason, 110), "yellow")
         text.append_text(plain(f"\nmade by {one_line(self._made_by or '?', 60)}", "dim"))
+
+    def _below(self, text: Text, what: str, style: str = "") -> None:
+        """Under a step, and indented in every row it takes."""
+        width = (self.content_size.width or WIDTH) - len(INDENT)
+        for part in wrapped(plain(what, style), width, self.app.console):
+            text.append(f"\n{INDENT}").append_text(part)
 
 
 def _where(route: Route) -> str:

@@ -52,7 +52,7 @@ class _Table(TableElement):
     """Rich's, with room between its columns; cells wrap."""
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
         if self.header is not None and self.header.row is not None:
             for column in self.header.row.cells:
                 table.add_column(column.content, overflow="fold")

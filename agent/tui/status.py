@@ -1,6 +1,7 @@
 """The lines at the edges: the title, the stage at work, money and tokens."""
 
 import time
+from dataclasses import dataclass
 
 from rich.text import Text
 from textual.widgets import Static
@@ -11,7 +12,7 @@ from agent.tui.words import Tally, Words
 
 __all__ = ["Banner", "Meter", "Stage", "Title"]
 
-BAR = 16
+BAR = 10
 PLACES = (("local", "local"), ("onprem", "on-prem"), ("frontier", "frontier"))
 
 
@@ -128,6 +129,20 @@ class Stage(Static):
         self.update(text)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How much the meter's one line says."""
+
+    zeros: bool
+    """What is nothing is shown, too."""
+    tokens: str
+    accepted: str
+
+
+ROOMY = Room(zeros=True, tokens=" tok", accepted="accepted")
+TIGHT = Room(zeros=False, tokens="", accepted="acc")
+
+
 class Meter(Static):
     """Dollars spent and reserved of the budget, tokens by place, local speed and strategy."""
 
@@ -142,6 +157,9 @@ class Meter(Static):
         self._tally: Tally = words.tally()
 
     def on_mount(self) -> None:
+        self._draw()
+
+    def on_resize(self) -> None:
         self._draw()
 
     def budget(self, micro: int | None) -> None:
@@ -171,24 +189,32 @@ class Meter(Static):
             self._draw()
 
     def _draw(self) -> None:
+        """All of it where there is room; below that what is zero is left out."""
+        text = self._drawn(ROOMY)
+        self.update(text if text.cell_len <= (self.size.width or 80) else self._drawn(TIGHT))
+
+    def _drawn(self, room: "Room") -> Text:
         usd = self._words.usd
         text = Text(" ")
         text.append(f"spent {usd(self._usd)}", "bold")
         if self._unpriced:
             text.append(f" + {self._unpriced} of unknown price", "yellow")
-        text.append(f" + {usd(sum(self._reserved.values()))} reserved")
+        reserved = sum(self._reserved.values())
+        if reserved or room.zeros:
+            text.append(f" + {usd(reserved)} reserved")
         limit = "no limit" if self._budget is None else f"of {usd(self._budget)}"
         text.append(f" {limit}")
         tokens = self._tally.tokens_by_location
-        counts = " ".join(f"{name} {_short(tokens.get(key, 0))}" for key, name in PLACES)  # type: ignore[call-overload]
-        text.append(f" │ {counts} tok", "cyan")
+        used = [(name, tokens.get(key, 0)) for key, name in PLACES]  # type: ignore[call-overload]
+        counts = " ".join(f"{name} {_short(n)}" for name, n in used if n or room.zeros)
+        text.append(f" │ {counts}{room.tokens}" if counts else "", "cyan")
         decoding = self._tally.decoding
         if decoding.seconds:
             text.append(f" │ {decoding.tokens / decoding.seconds:.0f} tok/s")
             text.append(f" {one_line('+'.join(sorted(decoding.by_strategy)), 24)}")
             if decoding.drafted:
-                text.append(f" {decoding.accepted / decoding.drafted:.0%} accepted")
-        self.update(text)
+                text.append(f" {decoding.accepted / decoding.drafted:.0%} {room.accepted}")
+        return text
 
 
 def _short(count: int) -> str:

@@ -75,9 +75,14 @@ class TestPane(Static):
 
     def _draw_red(self, text: Text, run: ev.TestsFinished) -> None:
         text.append("F3 shows them\n", "dim")
+        shown = ""
         for number, test in enumerate(run.failed[:RED]):
+            path, _, name = test.rpartition("::")
             text.append("\n" if number else "")
+            if path != shown:
+                text.append_text(plain(f"{one_line(path, 160)}\n", "dim"))
+                shown = path
             text.append("✘ ", "red")
-            text.append_text(plain(one_line(test, 160)))
+            text.append_text(plain(one_line(name, 160)))
         if len(run.failed) > RED:
             text.append(f"\n… and {len(run.failed) - RED} more", "dim")

@@ -81,8 +81,10 @@ class TestScreen(Screen[str]):
         run = self._run
         text = Text.assemble((" Tests ", "bold reverse"))
         counts = f" {len(run.passing)} passed, {len(run.failing)} failed"
+        told = run.status in ("passed", "failed")  # by the counts
+        status = "" if told else f" · {run.status.replace('_', ' ')}"
         command = one_line(" ".join(run.command.argv), 80)
-        text.append_text(plain(f"{counts} · {run.status} · {run.duration_s:.1f} s", "bold"))
+        text.append_text(plain(f"{counts}{status} · {run.duration_s:.1f} s", "bold"))
         text.append_text(plain(f"  {command}", "dim"))
         return text
 
@@ -119,6 +121,7 @@ class TestScreen(Screen[str]):
 
 def _row(case: TestCase) -> Text:
     red = case.outcome in RED
-    text = Text("✘ " if red else "✔ ", "red" if red else "green")
-    text.append_text(plain(one_line(case.id, 160)))
-    return text
+    mark = ("✘", "red") if red else ("✔", "green")
+    path, _, name = case.id.rpartition("::")
+    text = Text.assemble(mark, " ", plain(one_line(name, 160)))
+    return text.append_text(plain(f"\n  {one_line(path, 160)}", "dim")) if path else text

@@ -18,6 +18,14 @@ THEME = Theme(
     warning="#d7af5f",
     error="#d75f5f",
     dark=True,
+    variables={
+        "scrollbar": "#3b4351",
+        "scrollbar-hover": "#5fafd7",
+        "scrollbar-active": "#5fafd7",
+        "scrollbar-background": "#1b1e24",
+        "scrollbar-background-hover": "#1b1e24",
+        "scrollbar-background-active": "#1b1e24",
+    },
 )
 
 _RED, _GREEN, _YELLOW, _BLUE, _MAGENTA, _CYAN = (

@@ -3,6 +3,7 @@
 A changed picture is a change to look at; `--snapshot-update` accepts it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,7 +176,7 @@ TESTED = Tested(
 RUN_IT = Approval(
     call_id="r1",
     kind="run",
-    summary="python -m pytest -q",
+    summary="python -m pytest -k limit or fee",
     argv=("python", "-m", "pytest", "-k", "limit or fee"),
     remember=Remembered(words=("python", "-m", "pytest"), exact=False),
 )
@@ -186,9 +187,14 @@ EDIT_IT = Approval(
     diff="@@ -4 +4 @@\n-    return total < limit\n+    return total <= limit\n",
     changes=PATCH.changes,
 )
+READING: tuple[ev.Event, ...] = (
+    ev.RequestStarted(request_id="r", attempt=1, ledger_row=1, route=LOCAL, reserved_usd_micro=0),
+    ev.Progress(phase="prefill", done=1_024, total=3_200),
+)
 TURN: tuple[ev.Event, ...] = (
     ev.TurnStarted(conversation_id="c", turn=1, text="", mode="ask"),
     ev.Routed(step_id="t1", step_kind="chat", route=LOCAL),
+    ev.RequestStarted(request_id="r", attempt=1, ledger_row=1, route=LOCAL, reserved_usd_micro=0),
     ev.TextDelta(step_id="t1", text="The limit itself is **refused**:\n\n```python\nreturn total"),
     ev.TextDelta(step_id="t1", text=" < limit\n```\n\n- `allowed` compares with `<`\n"),
     ev.TextDelta(
@@ -222,6 +228,8 @@ SCREENS: tuple[tuple[str, tuple[object, ...], tuple[str, ...], str], ...] = (
     ("start", (), (), "say what you want"),
     ("help", (), ("f1",), "files and symbols"),
     ("completion", (), ("/", "r", "e"), "change code"),
+    ("files and symbols", (), ("@", "r", "e", "m"), "› @budget.py::remaining"),
+    ("a long prompt is read", READING, (), "1,024/3,200"),
     ("ledger", (LEDGER,), (), "requests"),
     ("approval of a command", (question(RUN_IT),), (), "whatever follows"),
     ("approval of an edit", (question(EDIT_IT),), (), "hunk by hunk"),
@@ -244,6 +252,7 @@ async def test_screens(tmp_path, snapshot, size):
         app.input.cursor_blink = False
         await until(pilot, lambda: "budget @" in screen(app))
         app.heading.tell("shop @ main", "sandbox bwrap · local qwen3.5-4b", local_only=False)
+        app.stage._words = replace(app.words, seconds=lambda _: "1.5 s")  # the only clock shown
         for name, items, keys, seen in SCREENS:
             for item in items:
                 app.on_jobs_came(app.Came(item))
@@ -260,6 +269,7 @@ async def test_screens(tmp_path, snapshot, size):
                 await pilot.pause()
             app.input.load_text("")
             app.talk.empty()
+            app.stage.rest()
             await pilot.pause(0.1)
 
 
