@@ -20,7 +20,7 @@ DEPTH = 5
 _PLAIN = (bool, int, str, bytes, complex, float, type(None))
 _SHOWN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal)
 _NAMED = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
-_ITERATORS = (type(iter([])), type(iter(())), type(iter("")))
+_ITERATORS: tuple[type, ...] = (type(iter([])), type(iter(())), type(iter("")))
 """Those that can be copied where they stand."""
 
 
