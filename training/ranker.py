@@ -1,7 +1,7 @@
 """Train the ranker of single-edit candidates: minutes on a CPU, no accelerator, numpy only.
 
     python -m training.ranker --out agent/ranker/weights.npz [--tasks 1500] [--seed 1]
-        [--workers 2] [--root SITE_PACKAGES ...] [--json FILE] [--keep DIR]
+        [--workers 2] [--root SITE_PACKAGES ...] [--json FILE] [--keep DIR] [--real FILE ...]
 
 Bugs are made by `training.mutate` in files of the standard library and permissively licensed
 packages; candidates come from the product's enumerator. The three tables (evaluation's bugs, the
@@ -29,9 +29,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.ranker import Ranker, cost, load, turns
 from agent.ranker.features import NAMES, features
 from agent.ranker.tokens import START, General, abstract, bucket, tokens
-from training.ranker_fit import Lists, calibrate, fit, report
+from training.ranker_fit import Lists, Weights, calibrate, fit, report
 from training.ranker_tasks import LINES, made_task
 from training.sources import HELD_OUT, Function, SourceFile, files, functions, packages, usable
 
@@ -40,6 +41,9 @@ VOCABULARY = 500
 BUCKETS = (1 << 13, 1 << 15)
 TABLE_CHARS = 12_000_000
 HELD_OUT_SHARE = 0.2
+FOLDS = 3
+REAL_TIMES = 2
+"""How often a task with real coverage counts beside a simulated one."""
 NEGATIVES = 250
 """Wrong candidates kept of a task to train on; held-out tasks keep all."""
 
@@ -53,6 +57,7 @@ class Row:
     reached: int
     operator: str
     held_out: bool
+    package: str = ""
 
 
 def reserved_names() -> frozenset[str]:
@@ -149,11 +154,79 @@ def make(
                 reached=task.reached,
                 operator=task.operator,
                 held_out=is_held,
+                package=task.package,
             )
         )
         if len(rows) % 50 == 0:
             print(f"worker {number}: {len(rows)} tasks", file=sys.stderr, flush=True)
     return rows
+
+
+def mixed(simulated: Sequence[Row], real: Sequence[Row]) -> Lists:
+    """What is trained on; packages that are only measured on are left out."""
+    used = [r for r in real if r.package not in HELD_OUT]
+    return Lists.of([(r.x, r.right) for r in (*simulated, *used * REAL_TIMES)])
+
+
+def in_turn(simulated: Sequence[Row], real: Sequence[Row], *, seed: int) -> str:
+    """How well bugs of packages are found that were held out, a third of them at a time."""
+    names = sorted({r.package for r in real})
+    random.Random(seed).shuffle(names)
+    shipped = load()
+    found: list[tuple[int, int, int]] = []
+    for part in (frozenset(names[n::FOLDS]) for n in range(FOLDS)):
+        weights = fit(mixed(simulated, [r for r in real if r.package not in part]), seed=seed)
+        for row in (r for r in real if r.package in part):
+            plain = min(row.right) + 1
+            found.append((plain, tries(shipped, row), tries(weights, row)))
+    head = (
+        f"{'real tests, held out':<22}{'n':>5}{'MRR':>8}{'among 10':>10}{'median':>8}{'in all':>8}"
+    )
+    lines = [head]
+    for name, at in (("enumerator's order", 0), ("shipped", 1), ("trained with these", 2)):
+        places = np.array([f[at] for f in found])
+        mrr, ten = (1 / places).mean(), (places <= 10).mean()
+        text = f"{name:<22}{len(places):>5}{mrr:>8.3f}{ten:>10.2f}{np.median(places):>8.0f}"
+        lines.append(f"{text}{places.sum():>8}")
+    return "\n".join(lines)
+
+
+def tries(ranker: Ranker | Weights, row: Row) -> int:
+    """Candidates tried until a right one, both orders in turns as the product has them."""
+    rows = row.x.astype(np.float32)
+    scores = ranker.scores(rows)
+    value = np.exp(scores - scores.max()) / cost(rows)
+    ranked = [int(i) for i in np.argsort(-value, kind="stable")]
+    order = turns(ranked, range(len(ranked)))
+    return 1 + next(n for n, i in enumerate(order) if i in set(row.right))
+
+
+def gathered(args: argparse.Namespace) -> tuple[General, list[Row]]:
+    """Simulated tasks: the kept ones, or new ones."""
+    kept = args.keep / "tasks.pickle" if args.keep else None
+    if kept is not None and kept.is_file():
+        stored: tuple[General, list[Row]] = pickle.loads(kept.read_bytes())
+        return stored
+    roots = tuple(args.root) or (Path(sysconfig.get_paths()["purelib"]),)
+    corpus = gather(roots)
+    train_files = [f for f in corpus if not held_out(f)]
+    # Tasks with real coverage have been made with the shipped counts.
+    fresh = not args.real
+    general = general_table(train_files, random.Random(args.seed)) if fresh else load().general
+    print(f"{len(corpus)} files, {len(corpus) - len(train_files)} held out", flush=True)
+    work = partial(
+        make,
+        per_worker=args.tasks // args.workers,
+        seed=args.seed,
+        corpus=corpus,
+        general=general,
+    )
+    with ProcessPoolExecutor(args.workers) as pool:
+        rows = [row for part in pool.map(work, range(args.workers)) for row in part]
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(pickle.dumps((general, rows)))
+    return general, rows
 
 
 def main(argv: list[str]) -> None:
@@ -165,31 +238,15 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--root", type=Path, action="append", default=[])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--real", type=Path, action="append", default=[])
     args = parser.parse_args(argv)
-    kept = args.keep / "tasks.pickle" if args.keep else None
-    if kept is not None and kept.is_file():
-        general, rows = pickle.loads(kept.read_bytes())
-    else:
-        roots = tuple(args.root) or (Path(sysconfig.get_paths()["purelib"]),)
-        corpus = gather(roots)
-        train_files = [f for f in corpus if not held_out(f)]
-        general = general_table(train_files, random.Random(args.seed))
-        print(f"{len(corpus)} files, {len(corpus) - len(train_files)} held out", flush=True)
-        work = partial(
-            make,
-            per_worker=args.tasks // args.workers,
-            seed=args.seed,
-            corpus=corpus,
-            general=general,
-        )
-        with ProcessPoolExecutor(args.workers) as pool:
-            rows = [row for part in pool.map(work, range(args.workers)) for row in part]
-        if kept is not None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(pickle.dumps((general, rows)))
-    train = Lists.of([(r.x, r.right) for r in rows if not r.held_out])
+    general, rows = gathered(args)
     held = [r for r in rows if r.held_out]
-    weights = fit(train, seed=args.seed)
+    simulated = [r for r in rows if not r.held_out]
+    real = [row for path in args.real for row in pickle.loads(path.read_bytes())]
+    if real:
+        print(in_turn(simulated, real, seed=args.seed))
+    weights = fit(mixed(simulated, real), seed=args.seed)
     tuned, judged = held[::2], held[1::2]
     temperature = calibrate(weights, Lists.of([(r.x, r.right) for r in tuned]))
     found = report(

@@ -30,7 +30,7 @@ from tools.types import (
 from training.mutate import mutate
 from training.sources import Function, SourceFile
 
-__all__ = ["Task", "made_task"]
+__all__ = ["Judge", "Task", "made_task"]
 
 POOL = 400
 """Candidates of one task; the product looks at up to a few times as many."""
@@ -69,7 +69,7 @@ def made_task(
     text = file.text[:at] + "\n".join(mutant.lines) + file.text[at + len(function.source) :]
     after_end = file.text.count("\n", at + len(function.source))
     guilty = range(first + mutant.fix.first - 1, first + mutant.fix.last)
-    judge = _Judge(file.path, text.encode(), first, after_end, function.source, guilty)
+    judge = Judge(file.path, text.encode(), first, after_end, function.source, guilty)
     near = [_suspect(file.path, n) for n in guilty]
     sources = {file.path: text.encode()}
     found = [c for c in stream(sources.get, near, limit=_NEAR) if judge(c)]
@@ -104,7 +104,7 @@ def made_task(
     )
 
 
-class _Judge:
+class Judge:
     """Whether a candidate gives back the original function, but for spelling."""
 
     def __init__(

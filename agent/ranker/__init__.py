@@ -5,10 +5,10 @@
 Pure: it looks at text only. How well it does, and how it was trained: agent/ranker/README.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agent.ranker.context import Context, words
 from agent.ranker.features import NAMES, features
@@ -28,10 +28,13 @@ __all__ = [
     "features",
     "load",
     "order",
+    "turns",
     "unranked",
     "words",
     "worth_it",
 ]
+
+T = TypeVar("T", bound=Hashable)
 
 HANG_COST = 4.0
 """What trying an edit inside a `while` loop costs on average, in tries of any other edit: each that
@@ -76,19 +79,19 @@ def order(pool: Sequence[Candidate], context: Context, ranker: Ranker) -> Ordere
     # A stable sort: equal ones stay in the enumerator's order, run after run.
     ranked = [pool[int(i)] for i in np.argsort(-value, kind="stable")]
     return Ordered(
-        candidates=tuple(_turns(ranked, pool)),
+        candidates=tuple(turns(ranked, pool)),
         weights=MappingProxyType({pool[i]: float(weights[i]) for i in range(len(pool))}),
     )
 
 
-def _turns(ranked: Sequence[Candidate], plain: Sequence[Candidate]) -> list[Candidate]:
-    """`LEARNED` of the first, one of the second, and so on; each candidate once.
+def turns(ranked: Sequence[T], plain: Sequence[T]) -> list[T]:
+    """`LEARNED` of the first, one of the second, and so on; each once.
 
     Where suspicion itself is wrong the learned order is worse than none (webcolors short-hex: place
     90 without, beyond 400 with, the guilty file only third). Taking turns bounds both losses.
     """
     rest = iter(plain)
-    found: dict[Candidate, None] = {}
+    found: dict[T, None] = {}
     for at, candidate in enumerate(ranked, 1):
         found[candidate] = None
         if at % LEARNED == 0:
