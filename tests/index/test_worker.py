@@ -26,7 +26,7 @@ def test_workers_give_the_records_of_the_process_itself(tmp_path: Path) -> None:
     counted: list[int] = []
     with Workers() as workers:
         gone = ("gone.py", "python", 5)
-        found = workers.parse(tmp_path / "repo", [*tasks, gone], counted.append)
+        found = workers.parse(tmp_path / "repo", [*tasks, gone], counted.append).files
     wanted = {(p, blob_id(s), extract([(s, "python")])[0]) for p, s in made.items()}
     assert set(found) == wanted
     assert sum(counted) == 41
@@ -44,7 +44,7 @@ def test_a_worker_that_dies_costs_one_file_its_grammar_and_nothing_else(tmp_path
 
     tasks = [(p, "python", len(s)) for p, s in made.items()]
     with Workers() as workers:
-        found = workers.parse(tmp_path / "repo", tasks, kill_once)
+        found = workers.parse(tmp_path / "repo", tasks, kill_once).files
     assert {(p, b) for p, b, _ in found} == {(p, blob_id(s)) for p, s in made.items()}
 
 

@@ -5,7 +5,7 @@ With all records unpacked side by side, and a number of eight bytes for each of 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tools.index.records import Parts, parts
 from tools.index.segment import Segment, inverted, split
@@ -17,66 +17,110 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int32]
 
-__all__ = ["build"]
+__all__ = ["Draft", "Flow", "assembled", "build"]
 
 _BATCH = 2 << 20
 """Bytes of terms whose like are found at once."""
 _TEXTS = ("names", "signatures", "modules", "kinds", "lines", "ends", "sizes", "imports", "counts")
+"""Parts of records that a draft holds as they are, in its order."""
+
+
+class Draft(NamedTuple):
+    """Columns of some files, one behind the other, before they are a segment. All of it bytes, so
+    that a worker can send it; texts and arrays as in `records.Parts`."""
+
+    names: bytes
+    signatures: bytes
+    modules: bytes
+    kinds: bytes
+    lines: bytes
+    ends: bytes
+    sizes: bytes
+    imports: bytes
+    counts: bytes
+    generated: bytes
+    """By file, as are the next three."""
+    docs: bytes
+    """uint32: definitions."""
+    spans: bytes
+    """uint32: numbers in `imports`."""
+    named: bytes
+    """uint32: bytes of `modules`."""
+    terms: bytes
+    """Lines; a term may be there twice."""
+    numbers: bytes
+    """int32: which term, for every use of one."""
 
 
 def build(files: Sequence[tuple[str, str, bytes]]) -> Segment:
     """A segment over (path, blob id, stored record), in the order given."""
-    import numpy as np
-
-    flow = _Flow()
+    flow = Flow()
     for _, _, data in files:
         flow.add(parts(data))
-    term_of, known = flow.terms()
-    joined = flow.joined
-    sizes = np.frombuffer(joined["sizes"], "<u4")
+    return assembled([p for p, _, _ in files], [b for _, b, _ in files], [flow.draft()])
+
+
+def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: Sequence[Draft]) -> Segment:
+    """The segment over files with their blob ids, whose columns the drafts hold, in order."""
+    import numpy as np
+
+    d = _joined(drafts)
+    term_of = np.frombuffer(d.numbers, np.int32)
+    sizes = np.frombuffer(d.sizes, "<u4")
     docs = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-    tally = np.frombuffer(joined["counts"], np.uint8)
-    spans = lines(known[:-1])
+    tally = np.frombuffer(d.counts, np.uint8)
+    spans = lines(d.terms[:-1])
     one, like = distinct(spans.hashes)
     like = like.astype(np.int32)
     segment = Segment(
-        paths=tuple(p for p, _, _ in files),
-        blobs=tuple(b for _, b, _ in files),
-        first_doc=_offsets(flow.docs),
-        generated=np.array(flow.generated, dtype=np.uint8),
-        kinds=np.frombuffer(joined["kinds"], dtype=np.uint8),
-        lines=np.frombuffer(joined["lines"], "<u4").astype(np.int32),
-        ends=np.frombuffer(joined["ends"], "<u4").astype(np.int32),
+        paths=tuple(paths),
+        blobs=tuple(blobs),
+        first_doc=_offsets(d.docs),
+        generated=np.frombuffer(d.generated, np.uint8),
+        kinds=np.frombuffer(d.kinds, np.uint8),
+        lines=np.frombuffer(d.lines, "<u4").astype(np.int32),
+        ends=np.frombuffer(d.ends, "<u4").astype(np.int32),
         lengths=np.bincount(docs, weights=tally, minlength=len(sizes)).astype(np.float32),
         idents=inverted(spans.hashes[one], like[term_of], docs, tally),
-        names=bytes(joined["names"]),
-        signatures=bytes(joined["signatures"]),
-        imports=np.frombuffer(joined["imports"], "<u4").astype(np.int32),
-        import_at=_offsets(flow.imports),
-        modules=bytes(joined["modules"]),
-        module_at=_offsets(flow.modules),
+        names=d.names,
+        signatures=d.signatures,
+        imports=np.frombuffer(d.imports, "<u4").astype(np.int32),
+        import_at=_offsets(d.spans),
+        modules=d.modules,
+        module_at=_offsets(d.named),
     )
     del docs, term_of
     one = one[np.argsort(spans.hashes[one])]
-    segment.__dict__["words"] = split(gather(known, spans.starts[one], spans.sizes[one]))
+    segment.__dict__["words"] = split(gather(d.terms, spans.starts[one], spans.sizes[one]))
     return segment
 
 
-def _offsets(sizes: Sequence[int]) -> "Ints":
+def _joined(drafts: Sequence[Draft]) -> Draft:
     import numpy as np
 
-    return np.append(0, np.cumsum(np.array(sizes, np.int64))).astype(np.int32)
+    if len(drafts) == 1:
+        return drafts[0]
+    numbers, before = [], 0
+    for draft in drafts:
+        numbers.append((np.frombuffer(draft.numbers, np.int32) + np.int32(before)).tobytes())
+        before += draft.terms.count(b"\n")
+    columns = [b"".join(column) for column in zip(*(d[:-1] for d in drafts), strict=True)]
+    return Draft._make([*columns, b"".join(numbers)])
 
 
-class _Flow:
-    """Columns of the files so far, one behind the other."""
+def _offsets(sizes: bytes) -> "Ints":
+    import numpy as np
+
+    return np.append(0, np.cumsum(np.frombuffer(sizes, "<u4"), dtype=np.int64)).astype(np.int32)
+
+
+class Flow:
+    """Takes records one by one, and holds no more than the draft of them will."""
 
     def __init__(self) -> None:
-        self.joined = {name: bytearray() for name in _TEXTS}
-        self.docs: list[int] = []
-        self.imports: list[int] = []
-        self.modules: list[int] = []
-        self.generated: list[bool] = []
+        self._joined = {name: bytearray() for name in _TEXTS}
+        self._generated = bytearray()
+        self._sizes: list[tuple[int, int, int]] = []
         self._texts, self._ids = bytearray(), bytearray()
         self._waiting: list[tuple[int, int]] = []
         """Terms, and uses of terms, of each file of this batch."""
@@ -85,12 +129,10 @@ class _Flow:
         self._total = 0
 
     def add(self, file: Parts) -> None:
-        for name, column in self.joined.items():
+        for name, column in self._joined.items():
             column += getattr(file, name)
-        self.docs.append(len(file.kinds))
-        self.imports.append(len(file.imports) // 4)
-        self.modules.append(len(file.modules))
-        self.generated.append(file.generated)
+        self._generated.append(file.generated)
+        self._sizes.append((len(file.kinds), len(file.imports) // 4, len(file.modules)))
         self._texts += file.terms
         self._ids += file.ids
         self._waiting.append((file.terms.count(b"\n"), len(file.counts)))
@@ -112,9 +154,18 @@ class _Flow:
         self._total += len(one)
         self._texts, self._ids, self._waiting = bytearray(), bytearray(), []
 
-    def terms(self) -> "tuple[Ints, bytes]":
-        """The number of every use of a term, and the terms as lines; a term may be there twice."""
+    def draft(self) -> Draft:
+        """What was added so far. Nothing can be added any more."""
         import numpy as np
 
         self._close()
-        return np.concatenate(self._numbers), b"".join(self._known)
+        sizes = np.array(self._sizes, "<u4").reshape(-1, 3).T
+        return Draft._make(
+            [
+                *(bytes(self._joined.pop(name)) for name in _TEXTS),
+                bytes(self._generated),
+                *(column.tobytes() for column in sizes),
+                b"".join(self._known),
+                np.concatenate(self._numbers).tobytes(),
+            ]
+        )

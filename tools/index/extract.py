@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tools.index import grammar, regexes, tokens
 from tools.index.grammar import Found, Imported
 from tools.index.languages import TREE_SITTER
-from tools.index.records import KINDS, Columns, Outline, encode
+from tools.index.records import KINDS, Columns, Outline, Parts, compose, pack
 from tools.index.reparse import Trees
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     I64 = NDArray[np.int64]
 
-__all__ = ["Scan", "Scanned", "exact", "extract", "rough"]
+__all__ = ["Scan", "Scanned", "Source", "exact", "extract", "read", "rough"]
 
 _MAX_TERMS = 3000
 """Distinct identifiers kept per definition."""
@@ -47,6 +47,11 @@ def extract(sources: Sequence[Source], scan: "Scan | None" = None) -> list[bytes
 
     Invalid UTF-8 is replaced; nothing in a file raises. `scan` finds the definitions and imports.
     """
+    return [pack(record) for record in read(sources, scan)]
+
+
+def read(sources: Sequence[Source], scan: "Scan | None" = None) -> list[Parts]:
+    """As `extract`: the records before they are stored."""
     if not sources:
         return []
     scanned = (scan or exact)(sources)
@@ -161,7 +166,7 @@ def _is_generated(head: bytes) -> bool:
 # ------------------------------------------------------------------------------ identifiers
 
 
-def _identified(sources: list[bytes], outlines: list[Outline]) -> list[bytes]:
+def _identified(sources: list[bytes], outlines: list[Outline]) -> list[Parts]:
     """Count the identifiers of every definition, each byte for the innermost one only."""
     import numpy as np
 
@@ -203,7 +208,7 @@ def _identified(sources: list[bytes], outlines: list[Outline]) -> list[bytes]:
             lines[1, c:d].tobytes(), sizes[c:d].tobytes(), ids[a:b].tobytes(),
             count[a:b].tobytes(),
         )  # fmt: skip
-        found.append(encode(outline, columns))
+        found.append(compose(outline, columns))
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tools.index import files
 from tools.index.model import CountTokens, IndexStats, Pack, PastCommit, RepoMap, estimate_tokens
 from tools.index.reparse import Trees
-from tools.index.state import State, of_segment
+from tools.index.state import State, of_drafts, of_segment
 from tools.index.store import Deferred, Known, Store
 from tools.types import Hit, Symbol
 
@@ -130,7 +130,9 @@ class Index:
         )
         self._learn(change)
         self._state = before
-        if change.records or change.gone or not before.segments:
+        if change.drafts:
+            self._state = of_drafts(change.blobs, change.drafts)
+        elif change.records or change.gone or not before.segments:
             blobs = {p: b for p, b in before.blobs.items() if p not in change.gone}
             blobs |= change.blobs
             self._state = before.changed(blobs, change.records, self._stored)

@@ -17,7 +17,8 @@ __all__ = [
     "Definition",
     "Outline",
     "Parts",
-    "encode",
+    "compose",
+    "pack",
     "parts",
 ]
 
@@ -85,31 +86,9 @@ class Columns:
     """uint8: how often. Text inside a nested definition belongs to the nested one only."""
 
 
-def encode(outline: Outline, columns: Columns) -> bytes:
-    """The stored form of an outline with its identifiers."""
-    spans = [n for span in outline.imports for n in span]
-    pieces = (
-        _text(outline.signatures),
-        _text(outline.names),
-        _text(outline.modules),
-        columns.terms,
-        bytes(outline.kinds),
-        columns.lines,
-        columns.ends,
-        columns.sizes,
-        struct.pack(f"<{len(spans)}I", *spans),
-        columns.ids,
-        columns.counts,
-    )
-    counted = (*map(len, pieces[:4]), len(spans), len(outline.kinds), len(columns.counts))
-    raw = b"".join((_HEADER.pack(_MAGIC, outline.generated, *counted), *pieces))
-    # 40 % of the size for 50 µs a file, mostly in the workers.
-    return zlib.compress(raw, 1)
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A stored record, sliced. Arrays as in `encode`; texts are lines, each ended by a newline."""
+    """What a record holds. Arrays as in `Columns`; texts are lines, each ended by a newline."""
 
     generated: bool
     signatures: bytes
@@ -126,8 +105,37 @@ class Parts:
     counts: bytes
 
 
+def compose(outline: Outline, columns: Columns) -> Parts:
+    """The record of an outline with its identifiers."""
+    spans = [n for span in outline.imports for n in span]
+    return Parts(
+        generated=outline.generated,
+        signatures=_text(outline.signatures),
+        names=_text(outline.names),
+        modules=_text(outline.modules),
+        terms=columns.terms,
+        kinds=bytes(outline.kinds),
+        lines=columns.lines,
+        ends=columns.ends,
+        sizes=columns.sizes,
+        imports=struct.pack(f"<{len(spans)}I", *spans),
+        ids=columns.ids,
+        counts=columns.counts,
+    )
+
+
+def pack(p: Parts) -> bytes:
+    """The stored form of a record."""
+    texts = (p.signatures, p.names, p.modules, p.terms)
+    counted = (*map(len, texts), len(p.imports) // 4, len(p.kinds), len(p.counts))
+    arrays = (p.kinds, p.lines, p.ends, p.sizes, p.imports, p.ids, p.counts)
+    raw = b"".join((_HEADER.pack(_MAGIC, p.generated, *counted), *texts, *arrays))
+    # 40 % of the size for 50 µs a file, mostly in the workers.
+    return zlib.compress(raw, 1)
+
+
 def parts(data: bytes) -> Parts:
-    """Raises ValueError for anything that `encode` did not write."""
+    """Raises ValueError for anything that `pack` did not write."""
     try:
         data = zlib.decompress(data)
         magic, generated, *sizes = _HEADER.unpack_from(data)

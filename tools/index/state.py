@@ -1,11 +1,11 @@
 """The index in memory: which file has which record, in which segment, alive or dead."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tools.index.build import build
+from tools.index.build import assembled, build
 from tools.index.search import View
 from tools.index.segment import Head, Segment
 from tools.types import Symbol
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["State", "of_segment"]
+    from tools.index.build import Draft
+
+__all__ = ["State", "of_drafts", "of_segment"]
 
 _OVERLAY = 64
 """Files in the second segment before both are made one; 64 files take 3 ms to build."""
@@ -159,6 +161,12 @@ def _segment(blobs: Mapping[str, str], records: Mapping[str, bytes]) -> Segment:
 
 def _whole(blobs: Mapping[str, str], records: Mapping[str, bytes]) -> State:
     return of_segment(_segment(blobs, records))
+
+
+def of_drafts(blobs: Mapping[str, str], drafts: "Sequence[Draft]") -> State:
+    """The state of files whose columns the drafts hold in order of path."""
+    paths = sorted(blobs)
+    return of_segment(assembled(paths, [blobs[p] for p in paths], drafts))
 
 
 def of_segment(segment: Segment) -> State:

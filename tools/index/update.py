@@ -14,6 +14,7 @@ from tools.index.records import parts
 from tools.index.store import Known, Records, now_ns
 
 if TYPE_CHECKING:
+    from tools.index.build import Draft
     from tools.index.extract import Scanned, Source
     from tools.index.reparse import Trees
     from tools.index.worker import Workers
@@ -42,6 +43,8 @@ class Change:
     gone: tuple[str, ...]
     """Indexed files that are indexed no more."""
     parsed: int
+    drafts: "tuple[Draft, ...]" = ()
+    """The columns of all records, in order of path, where workers have put them together."""
 
 
 def survey(
@@ -167,16 +170,18 @@ def _first(
     now: dict[str, Known] = {}
     fresh: dict[tuple[str, str], bytes] = {}
     with _workers() as workers:
-        for path, blob, record in workers.parse(root, tasks, count):
-            now[path] = _entry(blob, look.suspects[path], threshold)
-            if record:
-                fresh[blob, languages[path]] = record
+        answers = workers.parse(root, tasks, count)
+    for path, blob, record in answers.files:
+        now[path] = _entry(blob, look.suspects[path], threshold)
+        if record:
+            fresh[blob, languages[path]] = record
     store.save(str(root), fresh, now, ())
     fit = {p: b for p, (b, _, _) in now.items() if b[0] != "!"}
     blobs = {p: b for p, b in fit.items() if before.get(p) != b}
     records = {p: fresh[b, languages[p]] for p, b in blobs.items()}
     gone = {*look.out, *(p for p in look.suspects if p not in fit)} & before.keys()
-    return Change(now, (), blobs, records, tuple(sorted(gone)), len(fresh))
+    drafts = answers.drafts if not before else ()
+    return Change(now, (), blobs, records, tuple(sorted(gone)), len(fresh), drafts)
 
 
 def _entry(blob: str, stat: files.Seen, threshold: int) -> Known:
@@ -228,7 +233,7 @@ def _records(
         sources.clear()
         tasks = [(p, keys[p][1], sizes[p].size if p in sizes else 5000) for p in missing]
         with workers or _workers() as started:
-            for path, blob, record in started.parse(root, tasks, count):
+            for path, blob, record in started.parse(root, tasks, count).files:
                 if record:
                     fresh[blob, keys[path][1]] = record
     else:

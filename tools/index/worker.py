@@ -13,12 +13,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from tools.index import files
-from tools.index.extract import extract, rough
+from tools.index.build import Draft, Flow
+from tools.index.extract import extract, read, rough
+from tools.index.records import pack
 
-__all__ = ["Parsed", "Workers", "main"]
+__all__ = ["Answers", "Parsed", "Workers", "main"]
 
 Task = tuple[str, str, int]
 """Path, language, bytes."""
@@ -27,6 +30,7 @@ Parsed = tuple[str, str, bytes]
 place of the blob id, and no record."""
 
 _FRAME = struct.Struct("<40sI")
+_SIZES = struct.Struct(f"<{len(Draft._fields)}Q")
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]);"
     "from tools.index.worker import main; main()"
@@ -52,47 +56,71 @@ class Workers:
             process.kill()
             process.communicate()
 
-    def parse(self, root: Path, tasks: Sequence[Task], done: Callable[[int], None]) -> list[Parsed]:
+    def parse(self, root: Path, tasks: Sequence[Task], done: Callable[[int], None]) -> "Answers":
         """Records of many files; files that have gone meanwhile are left out.
 
         `done(n)` is called as files are finished.
         """
-        shares: list[list[Task]] = [[] for _ in range(self._number)]
-        loads = [0] * self._number
-        for task in sorted(tasks, key=lambda t: (-t[2], t[0])):
-            lightest = loads.index(min(loads))
-            shares[lightest].append(task)
-            loads[lightest] += task[2] + 2000
-        found: list[Parsed] = []
+        shares = _shares(sorted(tasks), self._number)
         with ThreadPoolExecutor(self._number) as pool:
-            for share in pool.map(lambda s: list(self._drive(root, s, done)), shares):
-                found += share
-        return found
+            answers = list(pool.map(lambda share: self._drive(root, share, done), shares))
+        drafts = [a.drafts[0] for a in answers if a.drafts]
+        return Answers(
+            [parsed for a in answers for parsed in a.files],
+            tuple(drafts) if len(drafts) == len(shares) else (),
+        )
 
-    def _drive(
-        self, root: Path, tasks: list[Task], done: Callable[[int], None]
-    ) -> Iterator[Parsed]:
+    def _drive(self, root: Path, tasks: list[Task], done: Callable[[int], None]) -> "Answers":
         """One share of the work; a file on which a worker dies is read by the regex tier."""
+        found: list[Parsed] = []
+        all_tasks = len(tasks)
         while tasks:
             finished = 0
             with self._ready.pop() if self._ready else _start() as process:
-                for path, blob, record in _answers(process, root, tasks):
+                for parsed in _answers(process, root, tasks):
                     finished += 1
                     done(1)
-                    if blob:
-                        yield path, blob, record
+                    if parsed[1]:
+                        found.append(parsed)
+                if finished == all_tasks and (draft := _draft(process)) is not None:
+                    return Answers(found, (draft,))
             if finished < len(tasks):
                 path, language, _ = tasks[finished]
                 source = files.read(root, path)
                 if source is not None:
                     blob = files.identity(source)
-                    yield (
-                        path,
-                        blob,
-                        b"" if blob[0] == "!" else extract([(source, language)], rough)[0],
-                    )
+                    fit = blob[0] != "!"
+                    record = extract([(source, language)], rough)[0] if fit else b""
+                    found.append((path, blob, record))
                 finished += 1
             tasks = tasks[finished:]
+        return Answers(found, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the workers made of the files, sorted by path."""
+
+    files: list[Parsed]
+    drafts: tuple[Draft, ...]
+    """The columns of all files that have a record, in order; none if a worker died."""
+
+
+def _shares(tasks: list[Task], number: int) -> list[list[Task]]:
+    """Consecutive tasks that take about as long together."""
+    costs = [_START_COST + size * _COSTS.get(language, 1.5) for _, language, size in tasks]
+    share = (sum(costs) or 1) / number
+    shares: list[list[Task]] = [[] for _ in range(number)]
+    before = 0.0
+    for task, cost in zip(tasks, costs, strict=True):
+        shares[min(number - 1, int((before + cost / 2) / share))].append(task)
+        before += cost
+    return shares
+
+
+_START_COST = 2000.0
+_COSTS = {"python": 1.0, "text": 0.4}
+"""Of a byte, and of a file before its first; a tree costs more than rows."""
 
 
 _AFFINITY = hasattr(os, "sched_getaffinity")
@@ -128,17 +156,27 @@ def _answers(process: "subprocess.Popen[bytes]", root: Path, tasks: list[Task]) 
         yield path, blob.rstrip(b"\0").decode(), record
 
 
-def main() -> None:
-    """The worker: tasks on standard input, one frame a file on standard output.
+def _draft(process: "subprocess.Popen[bytes]") -> Draft | None:
+    """What a worker sends at its end; None if it dies instead."""
+    assert process.stdout is not None
+    head = process.stdout.read(_SIZES.size)
+    if len(head) < _SIZES.size:
+        return None
+    columns = [process.stdout.read(size) for size in _SIZES.unpack(head)]
+    complete = tuple(map(len, columns)) == _SIZES.unpack(head)
+    return Draft(*columns) if complete else None
 
-    A file that has gone has an empty blob id.
+
+def main() -> None:
+    """The worker: tasks on standard input; on standard output one frame a file, and at the end the
+    draft of all. A file that has gone has an empty blob id.
     """
     import numpy as np  # noqa: F401  # while the tasks are being listed
 
     import tools.index.pyscan  # noqa: F401
 
     root, tasks = json.load(sys.stdin)
-    out = sys.stdout.buffer
+    out, flow = sys.stdout.buffer, Flow()
     for batch in _batches(Path(root), tasks):
         blobs = ["" if source is None else files.identity(source) for source, _ in batch]
         fit = [
@@ -146,11 +184,18 @@ def main() -> None:
             for (source, lang), b in zip(batch, blobs, strict=True)
             if b[:1] not in ("", "!")
         ]
-        records = iter(extract(fit))
+        records = iter(read(fit))
         for blob in blobs:
-            record = next(records) if blob[:1] not in ("", "!") else b""
-            out.write(_FRAME.pack(blob.encode(), len(record)))
-            out.write(record)
+            stored = b""
+            if blob[:1] not in ("", "!"):
+                record = next(records)
+                flow.add(record)
+                stored = pack(record)
+            out.write(_FRAME.pack(blob.encode(), len(stored)))
+            out.write(stored)
+    draft = flow.draft()
+    out.write(_SIZES.pack(*map(len, draft)))
+    out.writelines(draft)
     out.flush()
 
 
