@@ -207,12 +207,22 @@ def _version() -> int:
     return 0
 
 
+_ELSEWHERE = {
+    "cost": "ledger", "spend": "ledger", "usage": "ledger", "budget": "config", "settings": "config",
+    "model": "models", "pull": "models", "search": "index", "status": "doctor", "plan": "fix",
+    "edit": "fix", "review": "diff", "log": "runs", "history": "runs", "sessions": "chat",
+    "tui": "chat", "bench": "eval",
+}  # fmt: skip
+"""What other tools call a command of ours, or what is a part of it."""
+
+
 def _unknown(name: str) -> int:
     import difflib
 
     from agent.sanitize import one_line
 
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    other = _ELSEWHERE.get(name)
+    near = [other] if other else difflib.get_close_matches(name, COMMANDS, n=1)
     kind = "option" if name.startswith("-") else "command"
     hint = f"agent {near[0]} --help" if near else "agent --help"
     return _complain(f"unknown {kind} {one_line(name, 60)!r}", hint, 2)
