@@ -208,7 +208,8 @@ def _version() -> int:
 
 
 _ELSEWHERE = {
-    "cost": "ledger", "spend": "ledger", "usage": "ledger", "budget": "config", "settings": "config",
+    "cost": "ledger", "spend": "ledger", "usage": "ledger", "budget": "config",
+    "settings": "config",
     "model": "models", "pull": "models", "search": "index", "status": "doctor", "plan": "fix",
     "edit": "fix", "review": "diff", "log": "runs", "history": "runs", "sessions": "chat",
     "tui": "chat", "bench": "eval",
