@@ -1,6 +1,7 @@
 """Arms with models that cost something, against loopback servers: who is asked, and what it costs.
 
-`plan-frontier` is in test_spying.py. Scripted answers prove plumbing and accounting. They are in no table of results.
+`plan-frontier` is in test_spying.py. Scripted answers prove plumbing and accounting: they are in no
+table of results.
 """
 
 import json
