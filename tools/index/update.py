@@ -170,6 +170,8 @@ def _first(
     now: dict[str, Known] = {}
     fresh: dict[tuple[str, str], bytes] = {}
     with _workers() as workers:
+        import numpy as np  # noqa: F401  # 0.1 s, while the workers start
+
         answers = workers.parse(root, tasks, count)
     for path, blob, record in answers.files:
         now[path] = _entry(blob, look.suspects[path], threshold)
