@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from agent.cli import introduction
 from agent.cli.common import (
     Parser,
     add_json,
@@ -130,7 +131,10 @@ def run(args: argparse.Namespace) -> int:
         if replay is not None and not replay.is_file():
             raise ConfigError(f"{replay}: no such trajectory", remedy="agent runs")
         tell(args, loaded, shortened)
-        return drive(app.run(task, replay=replay), args)
+        code = drive(app.run(task, replay=replay), args)
+        if replay is None and not args.quiet and not args.json:
+            introduction.once(app.places.places(), loaded.settings.local_context)
+        return code
 
 
 def drive(events: "Iterator[Event]", args: argparse.Namespace) -> int:
