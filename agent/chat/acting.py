@@ -21,6 +21,7 @@ from agent.events import (
     EditProposed,
     EditRefused,
     Event,
+    TestsFinished,
     ToolFinished,
     ToolStarted,
 )
@@ -51,6 +52,8 @@ class Acting:
         self.output = OUTPUT
         """Characters of one result; fewer where the window is small."""
         self.denied = 0
+        self._tested: TestRun | None = None
+        """By the call at work."""
 
     def carry_out(self, call: ToolCall) -> Generator[Event, None, rec.Returned]:
         """The result, recorded. Whatever is wrong with a call is told to the model.
@@ -69,6 +72,9 @@ class Acting:
             if tool is not None and tool.kind == "edit":
                 message = text or str(error)
                 yield EditRefused(step_id=call.id, error=type(error).__name__, message=message)
+        if self._tested is not None:
+            yield _told(self._tested)
+            self._tested = None
         executed = tool is not None and tool.kind in ("run", "test")
         returned = self._record(call, result, self._all_shown() if executed else result.paths)
         yield ToolFinished(
@@ -347,7 +353,18 @@ class Acting:
             per_test_timeout_s=limits.per_test_timeout_s,
         )
         scratch.rewritten()
+        self._tested = run
         return run
+
+
+def _told(run: TestRun) -> TestsFinished:
+    return TestsFinished(
+        purpose="step",
+        status=run.status,
+        passed=len(run.passing),
+        failed=run.failing,
+        duration_s=run.duration_s,
+    )
 
 
 def _changed(patch: Patch, where: str, diff: str) -> Result:

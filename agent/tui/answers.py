@@ -79,8 +79,9 @@ def repo_map(app: "App", words: str) -> Iterator[Item]:
     index = app.index()
     index.update()
     found = index.map(words or None, MAP_TOKENS)
-    title = f"map · {found.symbols} symbols, {found.tokens} of {MAP_TOKENS} tokens"
-    yield Output(title=title, text=found.text)
+    title = f"map · {found.symbols} symbols, {found.tokens:,} of {MAP_TOKENS:,} tokens"
+    nothing = "nothing matches; /map alone shows the whole repository" if words else "no code here"
+    yield Output(title=title, text=found.text or nothing)
 
 
 def search(app: "App", words: str) -> Iterator[Item]:

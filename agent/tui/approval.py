@@ -61,7 +61,7 @@ class ApprovalScreen(ModalScreen[Decision]):
             text = Text().join(command_line(self._asked.argv))
         else:
             text = plain(one_line(self._asked.summary, 200), "bold")
-        for row in clean(self._asked.diff).split("\n") if self._asked.diff else ():
+        for row in clean(self._asked.diff).rstrip("\n").split("\n") if self._asked.diff else ():
             style = {"+": "green", "-": "red", "@": "cyan"}.get(row[:1], "")
             text.append("\n")
             text.append(row[:LONG], style)

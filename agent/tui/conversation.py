@@ -60,7 +60,7 @@ class Conversation(ScrollView, can_focus=True):
         Binding("c,y", "copy", "Copy"),
         Binding("home,g", "scroll_home", show=False),
         Binding("end,G", "follow", show=False),
-        Binding("escape,tab,i", "leave", "Back"),
+        Binding("escape,tab,i", "leave", "Back", show=False),
     ]
 
     class Copied(Message):

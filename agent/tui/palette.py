@@ -19,16 +19,21 @@ class Commands(Provider):
 
     async def discover(self) -> Hits:
         for command in COMMANDS:
-            yield DiscoveryHit(f"/{command.name}", self._run(command), help=command.help)
+            yield DiscoveryHit(_title(command), self._run(command), help=command.help)
+        yield DiscoveryHit("Theme", self.app.action_change_theme, help="other colours")
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for command in COMMANDS:
-            title = f"/{command.name} — {command.help}"
-            score = matcher.match(title)
+            title = _title(command)
+            score = max(matcher.match(title), matcher.match(command.help) / 2)
             if score > 0:
                 yield Hit(score, matcher.highlight(title), self._run(command), help=command.help)
 
     def _run(self, command: Command) -> Callable[[], None]:
         app = cast("ChatApp", self.app)
         return partial(app.from_palette, command)
+
+
+def _title(command: Command) -> str:
+    return f"/{command.name} {command.operand}".rstrip()

@@ -73,7 +73,8 @@ class Screens(Jobs):
         from agent.tui.clipboard import put
 
         took = ", ".join(("the terminal", *put(text)))
-        self.came(Say(label="copied", text=f"{len(text):,} characters", note=f"to {took}"))
+        said = f"{len(text):,} characters copied to {took}"
+        self.call_from_thread(self.notify, said, timeout=3, markup=False)
 
     # ------------------------------------------------------------------ reviews
 

@@ -55,7 +55,7 @@ class Session:
             "new": lambda _: self.talking.new(),
             "sessions": lambda i: self.talking.switch(i) if i else self.talking.sheet(),
             "resume": self._resume,
-            "tests": lambda ids: testing.run(self.app, tuple(shlex.split(ids))),
+            "tests": lambda ids: testing.run(self.app, tuple(shlex.split(ids)), self.stop),
             "history": lambda _: answers.changes(self.app),
             "allowed": lambda word: answers.allowed(self.app, word),
             "diff": self._review,

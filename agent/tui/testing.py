@@ -9,11 +9,12 @@ from agent.tui.items import Item, Say, Tested
 
 if TYPE_CHECKING:
     from agent.app import App
+    from agent.types import CancelToken
 
 __all__ = ["run"]
 
 
-def run(app: "App", ids: tuple[str, ...]) -> Iterator[Item]:
+def run(app: "App", ids: tuple[str, ...], stop: "CancelToken") -> Iterator[Item]:
     """All tests, or those named. Raises TestCommandError where no tests can be run."""
     from agent import scratch
     from agent.trajectory import new_run_id
@@ -41,6 +42,9 @@ def run(app: "App", ids: tuple[str, ...]) -> Iterator[Item]:
             per_test_timeout_s=app.settings.per_test_timeout_s,
         )
     _remove(directory)
+    if stop.is_set():
+        yield Say(label="tests", text="stopped before they ended", style="yellow")
+        return
     yield Tested(run=done, ids=ids)
     red, green = len(done.failing), len(done.passing)
     good = done.status == "passed"

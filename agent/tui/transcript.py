@@ -69,7 +69,7 @@ class Transcript:
                 return same
             case ev.RequestFinished() if self._turning:
                 return True
-            case ev.EditRefused():
+            case ev.EditRefused() | ev.TestsFinished():
                 return self._turning
             case _:
                 pass

@@ -27,6 +27,8 @@ class Turns:
         self._words = words
         self._talk = talk
         self._calls: dict[str, tuple[Folding, str]] = {}
+        self._asked: set[str] = set()
+        """Calls that waited for the user: how long they took says nothing."""
         self._thinking: tuple[Folding, list[str]] | None = None
 
     def take(self, event: ev.Event) -> None:
@@ -41,6 +43,8 @@ class Turns:
                 self._finished(event)
             case ev.EditApplied():
                 self._applied(event)
+            case ev.ApprovalAsked():
+                self._asked.add(event.call_id)
             case ev.ApprovalAnswered():
                 self._answered(event)
             case ev.Compacted():
@@ -74,7 +78,9 @@ class Turns:
             block = Folding(title, shown=TOOL_ROWS)
             self._talk.add(block)
         sign = "✔" if event.ok else "✘"
-        mark = f"{sign} {event.summary} · {self._words.seconds(event.duration_s)}"
+        waited = event.call_id in self._asked or event.name == "test"  # which says it itself
+        took = "" if waited else f" · {self._words.seconds(event.duration_s)}"
+        mark = f"{sign} {event.summary}{took}"
         block.tell(title, event.output, mark=one_line(mark, 120))
         block.folded = True
         self._talk.changed()
@@ -91,6 +97,7 @@ class Turns:
 
     def _ended(self, event: ev.TurnFinished) -> None:
         self._calls.clear()
+        self._asked.clear()
         self._thinking = None
         totals = event.totals
         cost = self._words.usd(None if totals.unpriced else totals.usd_micro)
