@@ -16,6 +16,8 @@ __all__ = ["ArmReport", "Earlier", "Flow", "Group", "PerResolved", "Rate", "Repo
 
 STRATA = ("reach", "beyond", "mined")
 """In the order they are reported; others follow."""
+LIMIT = 3
+"""The agent's exit code where its time or budget ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +209,7 @@ def statement(results: Sequence[Result]) -> tuple[str, ...]:
     return (
         f"n = {n} instances: a rate near one half is known to ±{(high - low) / 2:.0%}; with 20 % of"
         f" the instances discordant, {gap}.",
+        *_at_a_limit(graded),
         *_about_strata(graded),
         "A stratum has fewer instances than the whole, and shows less: read its interval, not its"
         " rate. Wall times are of the machine and load named above.",
@@ -219,6 +222,17 @@ def _cut_short(ran: int, planned: int) -> tuple[str, ...]:
     return (
         f"The run was cut short: {ran} of {planned} units, instances in an order that has nothing"
         " to do with what they are. The same command takes it up again.",
+    )
+
+
+def _at_a_limit(graded: Sequence[Result]) -> tuple[str, ...]:
+    ended = Counter(r.arm for r in graded if r.exit_code == LIMIT)
+    if not ended:
+        return ()
+    each = ", ".join(f"{n} of {arm}" for arm, n in sorted(ended.items()))
+    return (
+        f"Runs that ended at a limit of time or money: {each}. They count as what they had by then;"
+        " on a busy machine more do.",
     )
 
 

@@ -135,6 +135,13 @@ MIXED = [
 ]
 
 
+def test_runs_that_ended_at_a_limit_are_said_to_have():
+    ended = replace(MIXED[0], instance_id="i99", exit_code=3)
+    said = " ".join(report([*MIXED, ended], command="c", date="d").statement)
+    assert "ended at a limit of time or money: 1 of plan-frontier." in said
+    assert "limit of time" not in " ".join(report(MIXED, command="c", date="d").statement)
+
+
 def test_cost_share_and_order():
     found = report(MIXED, command="c", date="d", order=("zero", "plan-frontier"))
     zero, paid = found.arms
