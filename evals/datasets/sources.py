@@ -3,6 +3,7 @@
 Other people's code is never part of this repository; recipes name it by version and hash.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import ConfigError, PointsmanError
@@ -76,6 +79,13 @@ def environment(requires: tuple[str, ...]) -> Path:
     if (final / "ready").exists():
         return final
     final.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(final.with_name(f".{final.name}.lock")):
+        if not (final / "ready").exists():
+            _make_environment(final, requires)
+    return final
+
+
+def _make_environment(final: Path, requires: tuple[str, ...]) -> None:
     shutil.rmtree(final, ignore_errors=True)
     pip = () if requires else ("--without-pip",)
     _checked([_base_python(), "-m", "venv", *pip, str(final)], "a virtual environment")
@@ -83,7 +93,14 @@ def environment(requires: tuple[str, ...]) -> Path:
         python = str(final / "bin" / "python")
         _checked([python, "-m", "pip", "install", "--quiet", *requires], ", ".join(requires))
     (final / "ready").write_text("")
-    return final
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Of workers that begin at once one makes it, the others wait."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _base_python() -> str:

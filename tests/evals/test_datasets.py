@@ -1,6 +1,9 @@
 """Recipes and rows: what is committed is sound, and what is broken is refused by name."""
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -225,3 +228,29 @@ def test_an_issue_whose_example_shows_nothing_is_rejected():
     told = tiny.ISSUE.replace("== 7", "== 13")
     with pytest.raises(Rejected, match="with the bug its example passed"):
         build(replace(tiny.recipe(visible=False), problem_statement=told), pick("auto"))
+
+
+MAKE = """
+import sys
+from evals.datasets.sources import environment
+home = environment(())
+assert (home / "bin" / "python").exists() and (home / "ready").exists()
+sys.stdout.write(str(home))
+"""
+
+
+def test_workers_that_begin_at_once_share_an_environment(tmp_path):
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", MAKE], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(3)
+    ]
+    said = [(*p.communicate(timeout=120), p.returncode) for p in started]
+    assert [code for _, _, code in said] == [0, 0, 0], said
+    (home,) = {out for out, _, _ in said}
+    assert Path(home.decode(), "ready").exists()
+    assert [p.name for p in Path(home.decode()).parent.iterdir() if p.name[0] != "."] == [
+        Path(home.decode()).name
+    ]
