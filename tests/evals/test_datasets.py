@@ -1,5 +1,6 @@
 """Recipes and rows: what is committed is sound, and what is broken is refused by name."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -12,10 +13,11 @@ import pytest
 
 from agent.cli.main import main
 from agent.errors import ConfigError
+from agent.paths import cache_dir
 from evals.datasets import load_instances, load_recipes
 from evals.datasets.build import PYTHON, Record, Rejected, build, locked
 from evals.datasets.recipe import DEV
-from evals.datasets.sources import SourceUnavailable, sdist
+from evals.datasets.sources import SourceUnavailable, cache_root, environment, sdist
 from tests.evals import tiny
 from tools.sandbox import pick
 
@@ -239,18 +241,20 @@ sys.stdout.write(str(home))
 """
 
 
-def test_workers_that_begin_at_once_share_an_environment(tmp_path):
+def test_a_worker_waits_for_the_environment_that_another_makes(tmp_path):
+    """Each used to remove what the other was making."""
+    home = cache_root() / "environments" / environment(()).name
+    place = tmp_path / "pointsman" / home.relative_to(cache_dir())
+    place.parent.mkdir(parents=True)
     env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", MAKE], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    with (place.parent / f".{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAKE], env=env, stdout=subprocess.PIPE, text=True
         )
-        for _ in range(3)
-    ]
-    said = [(*p.communicate(timeout=120), p.returncode) for p in started]
-    assert [code for _, _, code in said] == [0, 0, 0], said
-    (home,) = {out for out, _, _ in said}
-    assert Path(home.decode(), "ready").exists()
-    assert [p.name for p in Path(home.decode()).parent.iterdir() if p.name[0] != "."] == [
-        Path(home.decode()).name
-    ]
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)
+        assert not place.exists()
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert said == str(place)
