@@ -5,9 +5,10 @@ from pathlib import Path
 import psutil
 
 from tools.index import open_index
+from tools.index.build import assembled, build
 from tools.index.extract import extract
 from tools.index.files import blob_id
-from tools.index.worker import Workers
+from tools.index.worker import Parsed, Workers
 
 
 def sources(root: Path, number: int) -> dict[str, bytes]:
@@ -23,28 +24,37 @@ def sources(root: Path, number: int) -> dict[str, bytes]:
 def test_workers_give_the_records_of_the_process_itself(tmp_path: Path) -> None:
     made = sources(tmp_path / "repo", 40)
     tasks = [(p, "python", len(s)) for p, s in made.items()]
-    counted: list[int] = []
+    found: list[Parsed] = []
     with Workers() as workers:
         gone = ("gone.py", "python", 5)
-        found = workers.parse(tmp_path / "repo", [*tasks, gone], counted.append).files
+        drafts = workers.parse(tmp_path / "repo", [*tasks, gone], found.append)
     wanted = {(p, blob_id(s), extract([(s, "python")])[0]) for p, s in made.items()}
-    assert set(found) == wanted
-    assert sum(counted) == 41
+    assert set(found) == wanted | {("gone.py", "", b"")}
+    rows = sorted((p, b, r) for p, b, r in wanted)
+    paths, blobs = [p for p, _, _ in rows], [b for _, b, _ in rows]
+    ours, theirs = build(rows), assembled(paths, blobs, drafts)
+    assert [theirs.symbol(d) for d in range(theirs.docs)] == [
+        ours.symbol(d) for d in range(ours.docs)
+    ]
+    assert theirs.idents.items.tolist() == ours.idents.items.tolist()
+    assert theirs.idents.hashes.tolist() == ours.idents.hashes.tolist()
 
 
 def test_a_worker_that_dies_costs_one_file_its_grammar_and_nothing_else(tmp_path: Path) -> None:
     made = sources(tmp_path / "repo", 400)
     killed: list[int] = []
+    found: list[Parsed] = []
 
-    def kill_once(_: int) -> None:
+    def kill_once(parsed: Parsed) -> None:
+        found.append(parsed)
         if not killed:
             killed.append(1)
-            for child in psutil.Process().children():
+            for child in psutil.Process().children(recursive=True):
                 child.kill()
 
     tasks = [(p, "python", len(s)) for p, s in made.items()]
     with Workers() as workers:
-        found = workers.parse(tmp_path / "repo", tasks, kill_once).files
+        assert not workers.parse(tmp_path / "repo", tasks, kill_once)
     assert {(p, b) for p, b, _ in found} == {(p, blob_id(s)) for p, s in made.items()}
 
 

@@ -60,8 +60,11 @@ def build(files: Sequence[tuple[str, str, bytes]]) -> Segment:
     return assembled([p for p, _, _ in files], [b for _, b, _ in files], [flow.draft()])
 
 
-def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: Sequence[Draft]) -> Segment:
-    """The segment over files with their blob ids, whose columns the drafts hold, in order."""
+def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: list[Draft]) -> Segment:
+    """The segment over files with their blob ids, whose columns the drafts hold, in order.
+
+    The list is emptied: nothing is held twice.
+    """
     import numpy as np
 
     d = _joined(drafts)
@@ -95,17 +98,23 @@ def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: Sequence[Draft
     return segment
 
 
-def _joined(drafts: Sequence[Draft]) -> Draft:
+def _joined(drafts: list[Draft]) -> Draft:
     import numpy as np
 
     if len(drafts) == 1:
-        return drafts[0]
-    numbers, before = [], 0
-    for draft in drafts:
-        numbers.append((np.frombuffer(draft.numbers, np.int32) + np.int32(before)).tobytes())
-        before += draft.terms.count(b"\n")
-    columns = [b"".join(column) for column in zip(*(d[:-1] for d in drafts), strict=True)]
-    return Draft._make([*columns, b"".join(numbers)])
+        return drafts.pop()
+    columns = [list(column) for column in zip(*drafts, strict=True)]
+    drafts.clear()
+    before = 0
+    for number, terms in enumerate(columns[-2]):
+        shifted = np.frombuffer(columns[-1][number], np.int32) + np.int32(before)
+        columns[-1][number] = shifted.tobytes()
+        before += terms.count(b"\n")
+    joined = []
+    for column in columns:
+        joined.append(b"".join(column))
+        column.clear()
+    return Draft._make(joined)
 
 
 def _offsets(sizes: bytes) -> "Ints":

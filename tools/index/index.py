@@ -54,7 +54,7 @@ class Index:
         self._lock = threading.RLock()
         self._known: dict[str, Known] | None = None
         self._state: State | None = None
-        self._change: Change | None = None
+        self._changed = self._parsed = 0
         self._history: History | None = None
         self._counters: dict[CountTokens, dict[str, int]] = {}
 
@@ -77,14 +77,13 @@ class Index:
             if paths is None or self._state is None or not self._hinted(tuple(paths)):
                 self._whole(progress)
             assert self._state is not None
-            assert self._change is not None
             rebuilt, self._store.rebuilt = self._store.rebuilt, ""
             return IndexStats(
                 files=len(self._state.blobs),
                 symbols=self._state.symbols,
                 seconds=time.perf_counter() - start,
-                changed=len(self._change.blobs) + len(self._change.gone),
-                parsed=self._change.parsed,
+                changed=self._changed,
+                parsed=self._parsed,
                 skipped=self._listed - len(self._state.blobs),
                 rebuilt=rebuilt,
             )
@@ -146,7 +145,7 @@ class Index:
         self._known.update(change.known)
         for path in change.lost:
             self._known.pop(path, None)
-        self._change = change
+        self._changed, self._parsed = len(change.blobs) + len(change.gone), change.parsed
 
     def _saved(self) -> State:
         """The state a former process left, or an empty one."""

@@ -1,6 +1,6 @@
 """The index in memory: which file has which record, in which segment, alive or dead."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -163,8 +163,8 @@ def _whole(blobs: Mapping[str, str], records: Mapping[str, bytes]) -> State:
     return of_segment(_segment(blobs, records))
 
 
-def of_drafts(blobs: Mapping[str, str], drafts: "Sequence[Draft]") -> State:
-    """The state of files whose columns the drafts hold in order of path."""
+def of_drafts(blobs: Mapping[str, str], drafts: "list[Draft]") -> State:
+    """The state of files whose columns the drafts hold in order of path; they are taken out."""
     paths = sorted(blobs)
     return of_segment(assembled(paths, [blobs[p] for p in paths], drafts))
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tools.index.build import Draft
     from tools.index.extract import Scanned, Source
     from tools.index.reparse import Trees
-    from tools.index.worker import Workers
+    from tools.index.worker import Parsed, Workers
 
 __all__ = ["Change", "hinted", "survey"]
 
@@ -43,8 +43,9 @@ class Change:
     gone: tuple[str, ...]
     """Indexed files that are indexed no more."""
     parsed: int
-    drafts: "tuple[Draft, ...]" = ()
-    """The columns of all records, in order of path, where workers have put them together."""
+    drafts: "list[Draft]" = field(default_factory=list)
+    """The columns of all files in order of path, where workers have put them together; there are
+    no `records` then."""
 
 
 def survey(
@@ -166,24 +167,62 @@ def _first(
     threshold = now_ns() - _FRESH_NS
     count.total = len(look.suspects)
     languages = {p: language_of(p) or "" for p in look.suspects}
-    tasks = [(p, languages[p], s.size) for p, s in look.suspects.items()]
-    now: dict[str, Known] = {}
-    fresh: dict[tuple[str, str], bytes] = {}
+    keeper = _Keeper(str(root), languages, store, count)
     with _workers() as workers:
         import numpy as np  # noqa: F401  # 0.1 s, while the workers start
 
-        answers = workers.parse(root, tasks, count)
-    for path, blob, record in answers.files:
-        now[path] = _entry(blob, look.suspects[path], threshold)
-        if record:
-            fresh[blob, languages[path]] = record
-    store.save(str(root), fresh, now, ())
-    fit = {p: b for p, (b, _, _) in now.items() if b[0] != "!"}
+        drafts = workers.parse(
+            root, [(p, languages[p], s.size) for p, s in look.suspects.items()], keeper
+        )
+    keeper.flush()
+    now = {p: _entry(b, look.suspects[p], threshold) for p, b in sorted(keeper.blobs.items())}
+    store.save(str(root), {}, now, ())
+    fit = {p: b for p, b in keeper.blobs.items() if b[0] != "!"}
     blobs = {p: b for p, b in fit.items() if before.get(p) != b}
-    records = {p: fresh[b, languages[p]] for p, b in blobs.items()}
+    keys = {p: (b, languages[p]) for p, b in blobs.items()}
+    parsed = len({(b, languages[p]) for p, b in fit.items()})
     gone = {*look.out, *(p for p in look.suspects if p not in fit)} & before.keys()
-    drafts = answers.drafts if not before else ()
-    return Change(now, (), blobs, records, tuple(sorted(gone)), len(fresh), drafts)
+    records: dict[str, bytes] = {}
+    if before or not drafts:
+        drafts, stored = [], _stored(store, set(keys.values()))
+        records = {p: stored[k] for p, k in keys.items()}
+    return Change(now, (), blobs, records, tuple(sorted(gone)), parsed, drafts)
+
+
+class _Keeper:
+    """Stores records as they come, some megabytes at once; 100,000 of them take 70 MB.
+
+    A record is true whoever refers to it, so that the rest may be stored later, or never.
+    """
+
+    def __init__(
+        self, root: str, languages: Mapping[str, str], store: Records, count: "_Count"
+    ) -> None:
+        self.blobs: dict[str, str] = {}
+        """Path -> blob id of files that could be read."""
+        self._root, self._languages, self._store, self._count = root, languages, store, count
+        self._lock = Lock()
+        self._held: dict[tuple[str, str], bytes] = {}
+        self._bytes = 0
+
+    def __call__(self, parsed: "Parsed") -> None:
+        path, blob, record = parsed
+        with self._lock:
+            if blob:
+                self.blobs[path] = blob
+            if record:
+                self._held[blob, self._languages[path]] = record
+                self._bytes += len(record)
+            if self._bytes > _FLUSHED_BYTES:
+                self.flush()
+        self._count(1)
+
+    def flush(self) -> None:
+        self._store.save(self._root, self._held, {}, ())
+        self._held, self._bytes = {}, 0
+
+
+_FLUSHED_BYTES = 1 << 21
 
 
 def _entry(blob: str, stat: files.Seen, threshold: int) -> Known:
@@ -231,13 +270,18 @@ def _records(
     missing = list({keys[p]: p for p in blobs if keys[p] not in stored}.values())
     count.total = len(missing)
     fresh: dict[tuple[str, str], bytes] = {}
+
+    def keep(parsed: "Parsed") -> None:
+        path, blob, record = parsed
+        if record:
+            fresh[blob, keys[path][1]] = record
+        count(1)
+
     if len(missing) >= _MANY:
         sources.clear()
         tasks = [(p, keys[p][1], sizes[p].size if p in sizes else 5000) for p in missing]
         with workers or _workers() as started:
-            for path, blob, record in started.parse(root, tasks, count).files:
-                if record:
-                    fresh[blob, keys[path][1]] = record
+            started.parse(root, tasks, keep)
     else:
         from tools.index.extract import exact, extract
 

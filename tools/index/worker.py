@@ -14,15 +14,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from tools.index import files
 from tools.index.build import Draft, Flow
 from tools.index.extract import extract, read, rough
 from tools.index.records import pack
 
-__all__ = ["Answers", "Parsed", "Workers", "main"]
+__all__ = ["Parsed", "Workers", "main"]
 
 Task = tuple[str, str, int]
 """Path, language, bytes."""
@@ -31,6 +32,10 @@ Parsed = tuple[str, str, bytes]
 place of the blob id, and no record."""
 
 _FRAME = struct.Struct("<40sI")
+_DRAFT = b"draft"
+"""In place of a blob id."""
+_DRAFT_BYTES = 8 << 20
+"""Of sources, after which a draft is sent: it is held once, by the process that asked."""
 _SIZES = struct.Struct(f"<{len(Draft._fields)}Q")
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]);"
@@ -41,70 +46,90 @@ _START = (
 class Workers:
     """As many processes as there are processors, started before it is known what they will do.
 
-    They load their libraries (0.1 s) while the files are read and hashed.
+    They load their libraries (0.1 s) while the files are listed; on Linux once for all of them.
     """
 
     def __init__(self) -> None:
-        self._number = len(os.sched_getaffinity(0)) if _AFFINITY else os.cpu_count() or 1
-        self._number = max(1, min(self._number, 8))
-        self._ready = [_start() for _ in range(self._number)]
+        number = len(os.sched_getaffinity(0)) if _AFFINITY else os.cpu_count() or 1
+        self._number = max(1, min(number, 8))
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._ready: list[_Pipes] = []
+        together = self._number if sys.platform == "linux" else 1
+        for _ in range(self._number // together):
+            self._ready += self._start(together)
 
     def __enter__(self) -> "Workers":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._ready:
-            process.kill()
-            process.communicate()
+        for pipes in self._ready:
+            pipes.close()
+        for process in self._processes:
+            try:  # without its pipes a worker ends by itself
+                process.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
-    def parse(self, root: Path, tasks: Sequence[Task], done: Callable[[int], None]) -> "Answers":
-        """Records of many files; files that have gone meanwhile are left out.
+    def _start(self, number: int) -> "list[_Pipes]":
+        """Some workers that begin as one process."""
+        home = str(Path(__file__).resolve().parents[2])
+        # Not the current directory: it may be a repository with a package called `tools`.
+        trusted = [home, *(p for p in sys.path if Path(p).is_absolute() and p != home)]
+        pairs = [(os.pipe(), os.pipe()) for _ in range(number)]
+        theirs = [(tasks[0], answers[1]) for tasks, answers in pairs]
+        arguments = map(json.dumps, (trusted, theirs))
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _START, *arguments], cwd="/",
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                pass_fds=[fd for pair in theirs for fd in pair], env=os.environ | _ENVIRONMENT,
+            )  # fmt: skip
+        finally:
+            for fd in (fd for pair in theirs for fd in pair):
+                os.close(fd)
+        self._processes.append(process)
+        return [_Pipes(tasks[1], answers[0]) for tasks, answers in pairs]
 
-        `done(n)` is called as files are finished.
+    def parse(self, root: Path, tasks: Sequence[Task], keep: "Keep") -> list[Draft]:
+        """Give `keep` every file as it is finished, from several threads; one that has gone
+        meanwhile has an empty blob id.
+
+        Returns the columns of all that have a record, in order of path; none if a worker died.
         """
         shares = _shares(sorted(tasks), self._number)
         with ThreadPoolExecutor(self._number) as pool:
-            answers = list(pool.map(lambda share: self._drive(root, share, done), shares))
-        drafts = [a.drafts[0] for a in answers if a.drafts]
-        return Answers(
-            [parsed for a in answers for parsed in a.files],
-            tuple(drafts) if len(drafts) == len(shares) else (),
-        )
+            drafts = list(pool.map(lambda share: self._drive(root, share, keep), shares))
+        return [d for some in drafts for d in some] if all(drafts) else []
 
-    def _drive(self, root: Path, tasks: list[Task], done: Callable[[int], None]) -> "Answers":
+    def _drive(self, root: Path, tasks: list[Task], keep: "Keep") -> list[Draft]:
         """One share of the work; a file on which a worker dies is read by the regex tier."""
-        found: list[Parsed] = []
-        all_tasks = len(tasks)
+        whole = len(tasks)
         while tasks:
+            drafts: list[Draft] = []
             finished = 0
-            with self._ready.pop() if self._ready else _start() as process:
-                for parsed in _answers(process, root, tasks):
+            with closing(self._ready.pop() if self._ready else self._start(1)[0]) as pipes:
+                for parsed in _answers(pipes, root, tasks, drafts):
                     finished += 1
-                    done(1)
-                    if parsed[1]:
-                        found.append(parsed)
-                if finished == all_tasks and (draft := _draft(process)) is not None:
-                    return Answers(found, (draft,))
+                    keep(parsed)
+                if finished == whole and _draft(pipes, pipes.answers.read(_FRAME.size), drafts):
+                    return drafts
             if finished < len(tasks):
-                path, language, _ = tasks[finished]
-                source = files.read(root, path)
-                if source is not None:
-                    blob = files.identity(source)
-                    fit = blob[0] != "!"
-                    record = extract([(source, language)], rough)[0] if fit else b""
-                    found.append((path, blob, record))
+                keep(_roughly(root, *tasks[finished][:2]))
                 finished += 1
             tasks = tasks[finished:]
-        return Answers(found, ())
+        return []
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What the workers made of the files, sorted by path."""
+Keep = Callable[[Parsed], None]
 
-    files: list[Parsed]
-    drafts: tuple[Draft, ...]
-    """The columns of all files that have a record, in order; none if a worker died."""
+
+def _roughly(root: Path, path: str, language: str) -> Parsed:
+    source = files.read(root, path)
+    if source is None:
+        return path, "", b""
+    blob = files.identity(source)
+    return path, blob, b"" if blob[0] == "!" else extract([(source, language)], rough)[0]
 
 
 def _shares(tasks: list[Task], number: int) -> list[list[Task]]:
@@ -130,62 +155,84 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 28),
     "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
 }
+_PATIENCE_S = 2.0
 _AFFINITY = hasattr(os, "sched_getaffinity")
 
 
-def _start() -> "subprocess.Popen[bytes]":
-    home = str(Path(__file__).resolve().parents[2])
-    # Not the current directory: it may be a repository with a package called `tools`.
-    trusted = [home, *(p for p in sys.path if Path(p).is_absolute() and p != home)]
-    command = [sys.executable, "-I", "-S", "-c", _START, json.dumps(trusted)]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/",
-        env=os.environ | _ENVIRONMENT,
-    )  # fmt: skip
+class _Pipes:
+    """Both ends towards one worker."""
+
+    def __init__(self, tasks: int, answers: int) -> None:
+        self.tasks, self.answers = os.fdopen(tasks, "wb"), os.fdopen(answers, "rb")
+
+    def close(self) -> None:
+        with suppress(BrokenPipeError):
+            self.tasks.close()
+        self.answers.close()
 
 
-def _answers(process: "subprocess.Popen[bytes]", root: Path, tasks: list[Task]) -> Iterator[Parsed]:
+def _answers(pipes: _Pipes, root: Path, tasks: list[Task], drafts: list[Draft]) -> Iterator[Parsed]:
     """What one worker answers, in the order of its tasks, until it ends or dies."""
-    assert process.stdin is not None
-    assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps([str(root), [t[:2] for t in tasks]]).encode())
-        process.stdin.close()
+        pipes.tasks.write(json.dumps([str(root), [t[:2] for t in tasks]]).encode())
+        pipes.tasks.close()
     except BrokenPipeError:
         return
     for path, _, _ in tasks:
-        header = process.stdout.read(_FRAME.size)
+        header = pipes.answers.read(_FRAME.size)
+        while _draft(pipes, header, drafts):
+            header = pipes.answers.read(_FRAME.size)
         if len(header) < _FRAME.size:
             return
         blob, size = _FRAME.unpack(header)
-        record = process.stdout.read(size)
+        record = pipes.answers.read(size)
         if len(record) < size:
             return
         yield path, blob.rstrip(b"\0").decode(), record
 
 
-def _draft(process: "subprocess.Popen[bytes]") -> Draft | None:
-    """What a worker sends at its end; None if it dies instead."""
-    assert process.stdout is not None
-    head = process.stdout.read(_SIZES.size)
-    if len(head) < _SIZES.size:
-        return None
-    columns = [process.stdout.read(size) for size in _SIZES.unpack(head)]
-    complete = tuple(map(len, columns)) == _SIZES.unpack(head)
-    return Draft(*columns) if complete else None
+def _draft(pipes: _Pipes, header: bytes, drafts: list[Draft]) -> bool:
+    """Whether the header is that of a draft, and the draft is complete; it is added then."""
+    if not header.startswith(_DRAFT):
+        return False
+    sizes = pipes.answers.read(_SIZES.size)
+    if len(sizes) < _SIZES.size:
+        return False
+    columns = [pipes.answers.read(size) for size in _SIZES.unpack(sizes)]
+    drafts.append(Draft._make(columns))
+    return tuple(map(len, columns)) == _SIZES.unpack(sizes)
 
 
 def main() -> None:
-    """The worker: tasks on standard input; on standard output one frame a file, and at the end the
-    draft of all. A file that has gone has an empty blob id.
-    """
+    """The workers: for each a pair of pipes, named in the arguments."""
     import numpy as np  # noqa: F401  # while the tasks are being listed
 
     import tools.index.pyscan  # noqa: F401
 
     gc.disable()  # nothing here refers to itself, and looking for it takes 4 % of the time
-    root, tasks = json.load(sys.stdin)
-    out, flow = sys.stdout.buffer, Flow()
+    pairs: list[tuple[int, int]] = json.loads(sys.argv[2])
+    own = pairs[0]
+    others: list[int] = []
+    for pair in pairs[1:]:
+        # One thread and no locks yet: a fork has all that was loaded, at no cost.
+        if (child := os.fork()) == 0:
+            own, others = pair, []
+            break
+        others.append(child)
+    for fd in (fd for pair in pairs if pair != own for fd in pair):
+        os.close(fd)
+    with os.fdopen(own[0], "rb") as tasks, os.fdopen(own[1], "wb") as answers:
+        if given := tasks.read():
+            root, wanted = json.loads(given)
+            _work(root, wanted, answers)
+    for child in others:
+        os.waitpid(child, 0)
+
+
+def _work(root: str, tasks: "Sequence[tuple[str, str]]", out: BinaryIO) -> None:
+    """One frame a file; drafts of the files before them between the frames, and at the end. A file
+    that has gone has an empty blob id."""
+    flow, size = Flow(), 0
     for batch in _batches(Path(root), tasks):
         blobs = ["" if source is None else files.identity(source) for source, _ in batch]
         fit = [
@@ -193,6 +240,10 @@ def main() -> None:
             for (source, lang), b in zip(batch, blobs, strict=True)
             if b[:1] not in ("", "!")
         ]
+        if size > _DRAFT_BYTES:
+            _send(flow.draft(), out)
+            flow, size = Flow(), 0
+        size += sum(len(source) for source, _ in fit)
         records = iter(read(fit))
         for blob in blobs:
             stored = b""
@@ -202,10 +253,13 @@ def main() -> None:
                 stored = pack(record)
             out.write(_FRAME.pack(blob.encode(), len(stored)))
             out.write(stored)
-    draft = flow.draft()
+    _send(flow.draft(), out)
+
+
+def _send(draft: Draft, out: BinaryIO) -> None:
+    out.write(_FRAME.pack(_DRAFT, 0))
     out.write(_SIZES.pack(*map(len, draft)))
     out.writelines(draft)
-    out.flush()
 
 
 def _batches(
