@@ -98,6 +98,7 @@ def _desk(args: argparse.Namespace, app: "App", run_id: str) -> "Desk":
             privacy=args.privacy or _strictest(app),
             strategy=app.settings.local_strategy,
             any_model=args.any_model,
+            notice=_say,
         )
     )
 
@@ -139,7 +140,7 @@ def _announce(
 
 
 def _tell(args: argparse.Namespace, app: "App", told: "Told") -> None:
-    """One line for each request, and for what befell the engine meanwhile."""
+    """One line for each request, and for what befell the engine outside of any."""
     served = told.served
     _say(*app.places.notices())
     if args.json:

@@ -18,7 +18,7 @@ from agent.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from agent.events import RequestFinished, TextDelta, ThinkingDelta
+from agent.events import Notice, RequestFinished, TextDelta, ThinkingDelta
 from agent.providers.base import estimate_tokens
 from agent.router import ALL_STEPS, Place, Policy, RoutingFacts, route
 from agent.serve.refusals import NoSuchModel
@@ -73,6 +73,8 @@ class Portfolio:
     """Of local decoding, where the client names none."""
     any_model: bool = False
     """Unknown model names are routed, not refused: clients with names built in."""
+    notice: Callable[[str], None] = lambda _: None
+    """Told what befell a provider meanwhile; the client is not."""
 
 
 class Desk:
@@ -97,7 +99,7 @@ class Desk:
                 where, place = self.route(question, frozenset(down))
             except PointsmanError as error:
                 raise failure or error from None
-            listener = _Listener(said)
+            listener = _Listener(said, self._has.notice)
             try:
                 return self._send(question, where, place, listener, cancel)
             except _ELSEWHERE as error:
@@ -179,8 +181,8 @@ def _sized(request: Request, place: Place) -> Request:
 class _Listener:
     """Passes on what is said, and keeps what it cost."""
 
-    def __init__(self, said: Said) -> None:
-        self._said = said
+    def __init__(self, said: Said, notice: Callable[[str], None]) -> None:
+        self._said, self._notice = said, notice
         self.spoke = False
         self.usd_micro: int | None = None
 
@@ -190,3 +192,5 @@ class _Listener:
             self._said("text" if isinstance(event, TextDelta) else "thinking", event.text)
         elif isinstance(event, RequestFinished):
             self.usd_micro = event.usd_micro
+        elif isinstance(event, Notice):
+            self._notice(event.message)
