@@ -308,7 +308,7 @@ class ChatApp(Screens):
         if self._job is not None:
             self.action_interrupt()
         else:
-            self.notify("Ctrl+Q leaves", markup=False)
+            self.toast("Ctrl+Q leaves")
 
     def action_side(self) -> None:
         wide = self.screen.has_class("-wide")

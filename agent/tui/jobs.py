@@ -8,6 +8,7 @@ from textual.app import App
 from textual.message import Message
 
 from agent.errors import PointsmanError
+from agent.sanitize import clean
 from agent.tui.collector import collect
 from agent.tui.items import Ended, Item, Say
 from agent.tui.pump import BATCH_S, Pump
@@ -43,6 +44,8 @@ class Jobs(App[int]):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key):
             self._key_at = time.monotonic()
+        elif isinstance(event, events.Paste):  # into whatever widget
+            event.text = clean(event.text)
         await super().on_event(event)
 
     def _collect(self) -> None:

@@ -154,7 +154,8 @@ class Input(TextArea):
         if not found:
             return False
         row, column = self.cursor_location
-        name = found[min(self.at, len(found) - 1)]
+        # A name that cannot be shown as it is stays unfound: better than its bytes in the input.
+        name = clean(found[min(self.at, len(found) - 1)])
         self.replace(f"{name} ", (row, column - len(typed)), (row, column))
         return True
 
@@ -205,7 +206,7 @@ class Input(TextArea):
         self.focus()
 
     def _put(self, text: str) -> None:
-        self.load_text(self._folded(text))
+        self.load_text(self._folded(clean(text)))
         self.move_cursor(self.document.end)
 
     async def _on_key(self, event: events.Key) -> None:

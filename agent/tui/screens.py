@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from textual import work
 from textual.message import Message
 
+from agent.sanitize import clean
 from agent.tui.commands import Command
 from agent.tui.conversation import Conversation
 from agent.tui.items import Offer, Question, Say, Sheet, Tested
@@ -42,6 +43,10 @@ class Screens(Jobs):
         style = "red" if label == "error" else style
         self.talk.lines([Say(label=label, text=text, style=style, note=note)])
 
+    def toast(self, text: str) -> None:
+        """A word in the corner, for what is not worth a line of the conversation."""
+        self.notify(clean(text), timeout=3, markup=False)
+
     def open_item(self, item: Offer | Sheet | Question | Tested) -> None:
         match item:
             case Offer():
@@ -74,7 +79,7 @@ class Screens(Jobs):
 
         took = ", ".join(("the terminal", *put(text)))
         said = f"{len(text):,} characters copied to {took}"
-        self.call_from_thread(self.notify, said, timeout=3, markup=False)
+        self.call_from_thread(self.toast, said)
 
     # ------------------------------------------------------------------ reviews
 

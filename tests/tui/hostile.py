@@ -27,8 +27,13 @@ CORES = (
 FRAMES = ("{}", "say {} end", "`{}`", "**{}**", "[{}](http://h/ '{}')")
 PATHS = (
     "prose", "raw", "thinking", "tool", "diff", "hunk", "file name", "test output", "error",
-    "note", "ledger", "approval", "redrawn", "typed",
+    "note", "ledger", "approval", "redrawn", "typed", "run", "sessions", "files menu", "history",
+    "palette", "notification",
 )  # fmt: skip
+
+
+MARK = "path-{:02d}-begins"
+"""Written to the terminal before each path, so that what was painted can be told apart."""
 
 
 def strings() -> tuple[str, ...]:
@@ -52,7 +57,7 @@ def feed(app, path: str, bad: tuple[str, ...]) -> None:
     from agent.approvals import Approval
     from agent.chat import records as rec
     from agent.tui.items import Offer, Output, Question, Redraw, Say, Sheet, Tested
-    from agent.types import Route
+    from agent.types import Outcome, Plan, Route, Step, Totals
     from tools.types import FileChange, Patch, TestCase, TestCommand, TestRun
 
     text = "\n\n".join(bad)
@@ -92,6 +97,40 @@ def feed(app, path: str, bad: tuple[str, ...]) -> None:
         "ledger": (
             Sheet(title="Ledger", columns=("x", "y"), rows=tuple((b, b) for b in bad), notes=bad),
         ),
+        "sessions": (
+            Sheet(
+                title="Conversations",
+                columns=("conversation", "title"),
+                rows=tuple((b, b) for b in bad),
+                choose="sessions",
+            ),
+        ),
+        "run": (
+            ev.PlanReady(
+                plan=Plan(
+                    summary=text,
+                    steps=tuple(Step(id=str(n), kind="edit", goal=b) for n, b in enumerate(bad)),
+                    files_in_scope=(),
+                    acceptance=(),
+                    made_by=bad[0],
+                )
+            ),
+            *(ev.Progress(phase=b, done=1, total=2, detail=b) for b in bad),
+            *(
+                ev.TestsFinished(
+                    purpose="baseline", status="failed", passed=1, failed=(b,), duration_s=1
+                )
+                for b in bad
+            ),
+            ev.RunFinished(
+                run_id=bad[0],
+                outcome=Outcome(
+                    verdict="not_solved", reason=bad[1], diff="", exit_code=1, evidence=bad,
+                    next_command=bad[2],
+                ),
+                totals=Totals(), duration_s=1, model_s=0, test_s=0, test_runs=1,
+            ),
+        ),
         "approval": (
             Question(
                 approval=Approval(call_id="a", kind="run", summary=bad[0], argv=bad, diff=text),
@@ -120,6 +159,39 @@ def feed(app, path: str, bad: tuple[str, ...]) -> None:
             app.heading.tell(b, b, local_only=True)
     if path == "test output":
         app.action_tests()
+    if path == "notification":
+        for b in bad[:: max(len(bad) // 8, 1)]:
+            app.toast(b)
+
+
+async def typed_into(app, path: str, bad: tuple[str, ...]) -> None:
+    """What gets into an input: names that are chosen, texts of earlier sessions, pastes."""
+    import asyncio
+
+    from textual.events import Paste
+
+    if path == "palette":
+        app.action_command_palette()
+        await asyncio.sleep(0.2)
+    if path == "history":
+        app.input.recall([" ".join(bad[n : n + 5]) for n in range(0, len(bad), 5)])
+    for n in range(0, len(bad), 5):
+        some = bad[n : n + 5]
+        if path == "palette":
+            app.post_message(Paste(" ".join(some)))
+        elif path == "history":
+            app.input.action_back()
+        else:
+            app.input.names = some
+            app.input.put("@")
+            await asyncio.sleep(0.03)
+            app.input.names = (" ".join(some),)
+            app.input.action_complete()
+        await asyncio.sleep(0.03)
+    app.input.load_text("")
+
+
+INPUTS = ("files menu", "history", "palette")
 
 
 def main() -> None:
@@ -143,15 +215,26 @@ def main() -> None:
             import asyncio
 
             await asyncio.sleep(0.5)
+            # Of a long conversation its end is in view: there must be what the control looks for.
             bad = strings()
+            if os.environ.get("NAIVE"):
+                bad = (*bad[::3], *bad[:5], *bad[125:130])
             for path in PATHS:
+                os.write(1, MARK.format(PATHS.index(path)).encode())
                 for start in range(0, len(bad), 100):
                     self.talk.empty()
-                    feed(self, path, bad[start : start + 100])
+                    part = bad[start : start + 100]
+                    if path in INPUTS:
+                        await typed_into(self, path, part)
+                    else:
+                        feed(self, path, part)
                     self.talk.fold_all()
-                    await asyncio.sleep(0.12)
+                    await asyncio.sleep(0.4 if path == "notification" else 0.12)
+                    while self.talk._due:  # on a busy machine
+                        await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.06)
                     while len(self.screen_stack) > 1:
-                        self.pop_screen()
+                        await self.pop_screen()
                 with Path(sys.argv[2]).open("a") as log:
                     log.write(f"{path}\n")
             self.exit(0)

@@ -1,4 +1,4 @@
-"""Two hundred hostile strings by fourteen paths: what arrives at the other end of a real pty."""
+"""Two hundred hostile strings by twenty paths: what arrives at the other end of a real pty."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from agent import sanitize
-from tests.tui.hostile import PATHS, strings
+from tests.tui.hostile import MARK, PATHS, strings
 from tests.tui.support import budget
 
 ROOT = Path(__file__).parents[2]
@@ -61,3 +61,8 @@ def test_without_the_sanitiser_they_do(tmp_path):
     raw = painted(budget(tmp_path / "budget"), NAIVE="1")
     assert {"U+001B", "U+202E", "U+200B"} <= found(raw)
     assert b"\x1b]52;c;aGVsbG8=" in raw
+    parts = {
+        path: raw.split(MARK.format(n).encode())[1].split(MARK.format(n + 1).encode())[0]
+        for n, path in enumerate(PATHS)
+    }
+    assert [path for path, part in parts.items() if not found(part)] == []
