@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from tools.index.tokens import once, table
@@ -27,11 +27,14 @@ OTHER, DEF, CLASS, IMPORT, DECORATOR = range(5)
 """What a row begins with."""
 
 _QUOTED = re.compile(
-    rb'"""(?:[^"\\]++|\\.|"(?!""))*+"""'
-    rb"|'''(?:[^'\\]++|\\.|'(?!''))*+'''"
-    rb'|"(?!"")(?:[^"\\\n]++|\\.)*+"'
-    rb"|'(?!'')(?:[^'\\\n]++|\\.)*+'"
-    rb"|#[^\n]*+|[\"']",
+    # One set of first bytes: where alternatives begin with a byte each, a search takes twice as
+    # long. Strings without `\\` come first.
+    rb"""[#'"](?:"""
+    rb"""(?<=")(?:[^"\\\n]++"|""[^"\\]*+(?:(?:\\.|"(?!""))[^"\\]*+)*+\"""|"""
+    rb"""(?!"")[^"\\\n]*+(?:\\.[^"\\\n]*+)*+")|"""
+    rb"""(?<=')(?:[^'\\\n]++'|''[^'\\]*+(?:(?:\\.|'(?!''))[^'\\]*+)*+'''|"""
+    rb"""(?!'')[^'\\\n]*+(?:\\.[^'\\\n]*+)*+')|"""
+    rb"""(?<=#)[^\n]*+|)""",
     re.S,
 )
 """Strings and comments; one quote alone is a string without an end."""
@@ -190,10 +193,9 @@ class _Signs:
 def _signs(text: bytes, data: "U8", firsts: "I64", strange: set[int]) -> _Signs:
     import numpy as np
 
-    spans: list[tuple[int, int]] = []
-    for first, end in pairwise(firsts.tolist()):
-        spans += [m.span() for m in _QUOTED.finditer(text, first, end - 1)]
-    quotes = np.array(spans, np.int64).reshape(-1, 2)
+    matches = (_QUOTED.finditer(text, a, b - 1) for a, b in pairwise(firsts.tolist()))
+    spans = map(re.Match.span, chain.from_iterable(matches))
+    quotes = np.fromiter(chain.from_iterable(spans), np.int64).reshape(-1, 2)
     starts, ends = quotes[:, 0], quotes[:, 1]
     hashes = data[starts] == _HASH
     strange |= _owners(firsts, starts[(ends - starts == 1) & ~hashes])
