@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tools.index import tokens
+from tools.index import segment, tokens
 from tools.index.build import build
 from tools.index.extract import extract
 from tools.index.records import parts
@@ -104,3 +104,22 @@ def test_a_segment_is_the_same_in_whatever_pieces_it_is_put_together(
             assert one.dtype == other.dtype
             assert one.tolist() == other.tolist(), name
     assert len(whole.words.hashes) > 10
+
+
+def test_postings_sorted_in_pieces_are_those_sorted_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chance = np.random.default_rng(5)
+    known = chance.permutation(90_000).astype(np.uint64)
+    terms = np.minimum(chance.integers(0, 90_000, 300_000), 70_000)  # one of them very often
+    items = np.arange(300_000)
+    counts = chance.integers(1, 9, 300_000).astype(np.uint8)
+    whole = segment.inverted(known, terms, items, counts)
+    monkeypatch.setattr(segment, "_SORTED", 7_000)
+    parts = segment.inverted(known, terms, items, counts)
+    assert whole.counts is not None
+    assert parts.counts is not None
+    assert np.array_equal(whole.hashes, parts.hashes)
+    assert np.array_equal(whole.starts, parts.starts)
+    assert np.array_equal(whole.items, parts.items)
+    assert np.array_equal(whole.counts, parts.counts)

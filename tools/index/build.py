@@ -68,13 +68,13 @@ def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: list[Draft]) -
     import numpy as np
 
     d = _joined(drafts)
-    term_of = np.frombuffer(d.numbers, np.int32)
     sizes = np.frombuffer(d.sizes, "<u4")
     docs = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     tally = np.frombuffer(d.counts, np.uint8)
     spans = lines(d.terms[:-1])
     one, like = distinct(spans.hashes)
-    like = like.astype(np.int32)
+    terms = like.astype(np.int32)[np.frombuffer(d.numbers, np.int32)]
+    d = d._replace(numbers=b"")
     segment = Segment(
         paths=tuple(paths),
         blobs=tuple(blobs),
@@ -84,7 +84,7 @@ def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: list[Draft]) -
         lines=np.frombuffer(d.lines, "<u4").astype(np.int32),
         ends=np.frombuffer(d.ends, "<u4").astype(np.int32),
         lengths=np.bincount(docs, weights=tally, minlength=len(sizes)).astype(np.float32),
-        idents=inverted(spans.hashes[one], like[term_of], docs, tally),
+        idents=inverted(spans.hashes[one], terms, docs, tally),
         names=d.names,
         signatures=d.signatures,
         imports=np.frombuffer(d.imports, "<u4").astype(np.int32),
@@ -92,7 +92,7 @@ def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: list[Draft]) -
         modules=d.modules,
         module_at=_offsets(d.named),
     )
-    del docs, term_of
+    del docs, terms
     one = one[np.argsort(spans.hashes[one])]
     segment.__dict__["words"] = split(gather(d.terms, spans.starts[one], spans.sizes[one]))
     return segment

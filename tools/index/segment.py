@@ -8,6 +8,7 @@ are definitions; document numbers run file by file, the file's own document firs
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tools.index.languages import is_test, is_vendored, language_of
@@ -79,13 +80,38 @@ def inverted(
     rank = np.empty(len(known), np.int32)
     rank[by_hash] = np.arange(len(known), dtype=np.int32)
     term = rank[terms]
-    # Sorting what fits 16 bits is by radix, eight times faster; one half after the other.
-    order = np.argsort((term & 0xFFFF).astype(np.uint16), kind="stable")
-    if len(known) > 1 << 16:
-        order = order[np.argsort((term >> 16).astype(np.uint16)[order], kind="stable")]
     starts = np.append(0, np.cumsum(np.bincount(term, minlength=len(known)))).astype(np.int32)
-    tally = None if counts is None else counts[order]
-    return Postings(known[by_hash], starts, items[order].astype(np.int32), tally)
+    found = np.empty(len(term), np.int32)
+    tally = None if counts is None else np.empty(len(term), counts.dtype)
+    # Some terms after others: the order of all at once takes 20 bytes for each pair.
+    steps = np.searchsorted(starts, np.arange(_SORTED, len(term), _SORTED))
+    for first, end in pairwise([0, *steps.tolist(), len(known)]):
+        own = slice(None) if end - first == len(known) else _between(term, first, end)
+        order = _order(term[own] - np.int32(first), end - first)
+        at = slice(starts[first], starts[end])
+        found[at] = items[own][order]
+        if tally is not None and counts is not None:
+            tally[at] = counts[own][order]
+    return Postings(known[by_hash], starts, found, tally)
+
+
+_SORTED = 1 << 21
+
+
+def _between(term: "Ints", first: int, end: int) -> "NDArray[np.int64]":
+    import numpy as np
+
+    return np.flatnonzero((term >= first) & (term < end))
+
+
+def _order(term: "Ints", count: int) -> "NDArray[np.int64]":
+    """Sorting what fits 16 bits is by radix, eight times faster; one half after the other."""
+    import numpy as np
+
+    order = np.argsort((term & 0xFFFF).astype(np.uint16), kind="stable")
+    if count > 1 << 16:
+        order = order[np.argsort((term >> 16).astype(np.uint16)[order], kind="stable")]
+    return order
 
 
 @dataclass(frozen=True, slots=True)
