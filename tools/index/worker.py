@@ -149,12 +149,8 @@ _COSTS = {"python": 1.0, "text": 0.4}
 """Of a byte, and of a file before its first; a tree costs more than rows."""
 
 
-_ENVIRONMENT = {
-    "OPENBLAS_NUM_THREADS": "1",
-    # Memory of arrays is used again instead of given back to the system: 3 % of a worker's time.
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 28),
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
-}
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""No algebra is done here; its threads would be started all the same."""
 _PATIENCE_S = 2.0
 _AFFINITY = hasattr(os, "sched_getaffinity")
 
