@@ -150,8 +150,9 @@ def ledger(app: "App", words: Words) -> Iterator[Item]:
         for group in groups
     )
     notes = [
-        f"estimate: {s.steps} verified steps on {one_line(s.model)} ({s.basis}) would have cost "
-        f"{words.usd(s.usd_micro)}; they cost {words.usd(s.spent_usd_micro)}"
+        f"estimate: {s.steps} verified step{'' if s.steps == 1 else 's'} on {one_line(s.model)}"
+        f" ({s.basis}) would have cost {words.usd(s.usd_micro)};"
+        f" spent: {words.usd(s.spent_usd_micro)}"
         for s in app.ledger.savings()
     ]
     if not rows:

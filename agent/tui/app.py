@@ -96,6 +96,8 @@ class ChatApp(Screens):
         self._shown = session.settings
         self._leaving = False
         self._typed: Typed | None = None
+        self._early: list[str] = []
+        """Typed before it was known where it is remembered."""
         self._ours: dict[str, Callable[[], object]] = {
             "help": self.action_help,
             "quit": self.action_quit,
@@ -170,11 +172,18 @@ class ChatApp(Screens):
         """What was typed in earlier sessions; and a word where something was interrupted."""
         if self._typed is not None:
             return
-        self._typed = Typed(self.session.typed_path())
-        self.call_from_thread(self.input.recall, self._typed.load())
+        typed = Typed(self.session.typed_path())
+        self.call_from_thread(self._recall, typed, typed.load())
         waiting = self.session.waiting()
         if waiting:
             self.came(Say(label="note", text=waiting, style="yellow", note="/resume"))
+
+    def _recall(self, typed: Typed, texts: tuple[str, ...]) -> None:
+        self.input.recall(texts)
+        self._typed = typed
+        for text in self._early:
+            typed.add(text)
+        self._early.clear()
 
     # ------------------------------------------------------------------ jobs
 
@@ -184,6 +193,8 @@ class ChatApp(Screens):
     def on_input_sent(self, message: Input.Sent) -> None:
         if self._typed is not None:
             self._typed.add(message.text)
+        else:
+            self._early.append(message.text)
         self.submit(message.text)
 
     @work(thread=True, group="names", exclusive=True, exit_on_error=False)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from agent.tui.app import ChatApp
 from agent.tui.review import ReviewScreen
+from agent.tui.sheet import SheetScreen
 from tests.agent.repos import shop
-from tests.tui.support import say, screen, session, told, until
+from tests.loopback import serve
+from tests.tui.support import TWO_HUNKS, chat, say, screen, session, told, until
 
 SIZE = (112, 32)
 
@@ -49,6 +51,22 @@ async def capture(directory: Path) -> None:
             save(app, directory / "tui-map.svg")
 
 
+async def ledger(directory: Path) -> None:
+    """`/fix` by a model of an endpoint, here a scripted one on this machine; then `/cost`."""
+    with tempfile.TemporaryDirectory() as scratch, serve(TWO_HUNKS) as onprem:
+        flags = {"onprem_url": onprem.url, "onprem_model": "coder", "zero_token": False}
+        app = chat(shop(Path(scratch) / "shop"), **flags)
+        async with app.run_test(size=SIZE) as pilot:
+            await say(pilot, "/fix clamp(12, 1, 9) gives 1")
+            await until(pilot, lambda: isinstance(app.screen, ReviewScreen), 300.0)
+            await pilot.press("A", "enter")
+            await until(pilot, lambda: "applied: shop.py" in told(app) and app._job is None)
+            await say(pilot, "/cost")
+            await until(pilot, lambda: isinstance(app.screen, SheetScreen))
+            await pilot.pause(0.5)
+            save(app, directory / "tui-ledger.svg")
+
+
 def save(app: ChatApp, path: Path) -> None:
     """As SVG that loads nothing from elsewhere: any monospaced font will do."""
     picture = re.sub(
@@ -59,3 +77,4 @@ def save(app: ChatApp, path: Path) -> None:
 
 if __name__ == "__main__":
     asyncio.run(capture(Path(sys.argv[1])))
+    asyncio.run(ledger(Path(sys.argv[1])))

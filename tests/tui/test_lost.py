@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent import paths
 from agent.chat import records as rec
-from agent.events import Progress
+from agent.events import Progress, TextDelta
 from agent.serve.supervise import worker_status
 from agent.tui.blocks import Answer
 from tests.agent.repos import FIXED, shop, snapshot
@@ -133,23 +133,30 @@ async def test_the_engine_is_killed_in_the_middle_of_an_answer(tmp_path):
     before = snapshot(root)
     model = tiny_gguf.write(tmp_path / "tiny.gguf", tiny_gguf.Shape(context=16_384))
     flags = {"local_model": str(model), "local_context": 16_384}
-    app, seen = chat(root, **flags), []
+    app, seen, killed = chat(root, **flags), [], []
     async with app.run_test(size=(110, 40)) as pilot:
         take = app.stage.take
-        app.stage.take = lambda event: (seen.append(event), take(event))
+
+        def watched(event):
+            seen.append(event)
+            take(event)
+            if isinstance(event, TextDelta) and not killed:
+                (worker,) = [w for w in worker_status(paths.runtime_dir()) if w.model == model]
+                os.kill(worker.pid, signal.SIGKILL)
+                killed.append(worker.pid)
+
+        app.stage.take = watched
         await say(pilot, "clamp(12, 1, 9) gives 1")
-        await until(pilot, lambda: written(app, 0))
+        await until(pilot, lambda: killed)
         read = [e for e in seen if isinstance(e, Progress) and e.phase == "prefill"]
         assert [e.done for e in read] == sorted({e.done for e in read})
         assert read[-1].done == read[-1].total > 512, "the prompt's progress came batch by batch"
-        (worker,) = [w for w in worker_status(paths.runtime_dir()) if w.model == model]
-        os.kill(worker.pid, signal.SIGKILL)
         await until(pilot, lambda: "the engine worker had died" in told(app))
         assert "attempt 2 of 4" in told(app)
         assert "broke off · " in screen(app), "half an answer does not pass for one"
         await until(pilot, lambda: written(app, 1))
         (another,) = [w for w in worker_status(paths.runtime_dir()) if w.model == model]
-        assert another.pid != worker.pid
+        assert another.pid not in killed
         await pilot.press("escape")
         await until(pilot, lambda: "interrupted" in told(app) and app._job is None)
     app.session.close()

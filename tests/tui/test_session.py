@@ -186,8 +186,7 @@ async def test_what_is_typed_gets_one_clear_answer(tmp_path):
     app = chat(root)
     async with app.run_test(size=(110, 40)) as pilot:
         for typed, answer in ANSWERS:
-            await say(pilot, "/clear")
-            await until(pilot, lambda: not app.talk.blocks)
+            app.talk.empty()
             await say(pilot, typed)
             await until(pilot, lambda answer=answer: answer in told(app) + screen(app))
             await until(pilot, lambda: app._job is None)
