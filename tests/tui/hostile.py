@@ -174,9 +174,10 @@ async def typed_into(app, path: str, bad: tuple[str, ...]) -> None:
         app.action_command_palette()
         await asyncio.sleep(0.2)
     if path == "history":
-        app.input.recall([" ".join(bad[n : n + 5]) for n in range(0, len(bad), 5)])
-    for n in range(0, len(bad), 5):
-        some = bad[n : n + 5]
+        app.input.recall([" ".join(bad[n : n + 10]) for n in range(0, len(bad), 10)])
+    step = 6 if path == "files menu" else 10  # as many as the menu shows
+    for n in range(0, len(bad), step):
+        some = bad[n : n + step]
         if path == "palette":
             app.post_message(Paste(" ".join(some)))
         elif path == "history":
@@ -184,11 +185,23 @@ async def typed_into(app, path: str, bad: tuple[str, ...]) -> None:
         else:
             app.input.names = some
             app.input.put("@")
-            await asyncio.sleep(0.03)
+            await refreshed(app, 1)
             app.input.names = (" ".join(some),)
             app.input.action_complete()
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.01)
+        await refreshed(app, 1)
     app.input.load_text("")
+
+
+async def refreshed(app, times: int = 2) -> None:
+    """Until all was painted; twice, where the first painting may have been under way."""
+    import asyncio
+
+    for _ in range(times):
+        done = asyncio.Event()
+        app.screen.refresh()
+        app.screen.call_after_refresh(done.set)
+        await done.wait()
 
 
 INPUTS = ("files menu", "history", "palette")
@@ -232,7 +245,7 @@ def main() -> None:
                     await asyncio.sleep(0.4 if path == "notification" else 0.12)
                     while self.talk._due:  # on a busy machine
                         await asyncio.sleep(0.05)
-                    await asyncio.sleep(0.06)
+                    await refreshed(self)
                     while len(self.screen_stack) > 1:
                         await self.pop_screen()
                 with Path(sys.argv[2]).open("a") as log:

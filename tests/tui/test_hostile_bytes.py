@@ -29,7 +29,7 @@ def painted(root: Path, **environ: str) -> bytes:
         argv = [sys.executable, "-m", "tests.tui.hostile", str(root), str(root.parent / "log")]
         os.execve(argv[0], argv, {**os.environ, "TERM": "xterm-256color", **environ})
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 120, 0, 0))
-    seen, until = [], time.monotonic() + 60
+    seen, until = [], time.monotonic() + 120
     while time.monotonic() < until:
         if select.select([end], [], [], 1.0)[0]:
             try:
