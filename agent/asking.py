@@ -16,12 +16,10 @@ from agent.errors import (
     RequestRejected,
 )
 from agent.events import Escalated, Event, Notice, Routed
+from agent.router import EXHAUSTED
 from agent.types import Completion, Request, Route
 from agent.work import Ask, RunLimits, Work
 from tools.types import Suspect
-
-EXHAUSTED = 99
-"""Counts as more failed attempts than any limit allows."""
 
 Build = Callable[[Route], Request | None]
 """A request made to measure for where it goes; None: nothing to ask there."""

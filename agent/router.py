@@ -10,12 +10,23 @@ from typing import Literal
 from agent.ledger.values import StepRecord
 from agent.types import Location, Privacy, Route, StepKind
 
-__all__ = ["Escalation", "Place", "Policy", "RoutingFacts", "explain", "may_leave_to", "route"]
+__all__ = [
+    "EXHAUSTED",
+    "Escalation",
+    "Place",
+    "Policy",
+    "RoutingFacts",
+    "explain",
+    "may_leave_to",
+    "route",
+]
 
 ALL_STEPS: frozenset[StepKind] = frozenset(
     ("reproduce", "plan", "edit", "test", "refactor", "repair", "chat", "summarise")
 )
 ATTEMPTS_BEFORE_ESCALATION = 2
+EXHAUSTED = 99
+"""Failed attempts, said of a place that has nothing more to propose."""
 ENOUGH_OUTCOMES = 20
 """Fewer say too little: at 20 a 95 % interval is still 40 points wide."""
 HOPELESS = 0.2
@@ -161,6 +172,10 @@ def _refusal(place: Place, step_kind: StepKind, facts: RoutingFacts) -> str:
             f"needs {needed} tokens, its window holds {place.context_window}",
         ),
         (place.paid and left is not None and left <= 0, "no budget is left"),
+        (
+            facts.escalation.failed(place.location) >= EXHAUSTED,
+            "it has nothing more to propose",
+        ),
         (
             facts.escalation.failed(place.location) >= ATTEMPTS_BEFORE_ESCALATION,
             f"{facts.escalation.failed(place.location)} attempts at this step failed there",

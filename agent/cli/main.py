@@ -118,6 +118,8 @@ def _dispatch(words: list[str]) -> int:
         return _version()
     if name == "help":
         return _dispatch([*(rest[1:2]), "--help"])
+    if name.startswith("-") and _of_chat(name):  # `agent --resume`: what `agent` alone means
+        return _dispatch([*given, "chat", *rest])
     command = COMMANDS.get(name)
     if command is None:
         return _unknown(name)
@@ -130,6 +132,12 @@ def _dispatch(words: list[str]) -> int:
     args.command = name
     code: int = module.run(args)
     return code
+
+
+def _of_chat(option: str) -> bool:
+    command = COMMANDS["chat"]
+    words = _parser(command, _load(command)).format_help().replace(",", " ").split()
+    return option.partition("=")[0] in words
 
 
 def _parser(command: Command, module: ModuleType) -> "Parser":

@@ -109,6 +109,12 @@ def test_no_arguments_in_a_pipe_is_a_usage_error() -> None:
     [
         (("fxi", "x"), 2, "unknown command 'fxi'", "agent fix --help"),
         (("cost",), 2, "unknown command 'cost'", "agent ledger --help"),
+        (
+            ("-q", "--print", "x", "--mode", "sideways"),
+            2,
+            "invalid choice: 'sideways'",
+            "chat --help",
+        ),
         (("--verison",), 2, "unknown option '--verison'", "agent --help"),
         (("fix",), 2, "the issue is empty", "--issue FILE"),
         (("fix", " \n "), 2, "the issue is empty", "--issue FILE"),
