@@ -1,6 +1,7 @@
 """No test sees the user's keys, configuration or network."""
 
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,11 @@ import pytest
 SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY")
 TERMINAL = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell ignores it in what it starts in the background, and that is inherited: the commands
+    # that tests interrupt would never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

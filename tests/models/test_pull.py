@@ -247,7 +247,10 @@ def test_interrupted_by_the_user_it_goes_on_later(
         os.close(slave)
         shown = read_until(master, b"10.5/24.6 MB")
         run.send_signal(signal.SIGINT)
-        assert run.wait(20) == 130
+        try:
+            assert run.wait(20) == 130
+        finally:
+            run.kill()  # or the block would wait for ever
     os.close(master)
     assert FILE.encode()[:12] in shown
     folder = Path(os.environ["XDG_DATA_HOME"]) / "pointsman" / "models"
