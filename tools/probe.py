@@ -168,6 +168,8 @@ def called(function: types.FunctionType, given: dict[str, Any]) -> str:
         said = f"= {told(value)}"
     except TooLong:
         return "too long"
+    except TypeError:  # its words name the operator: `a >= b` and `a > b - 1` both refuse None
+        said = "! TypeError"
     except Exception as error:
         said = f"! {type(error).__qualname__}: {str(error)[:200]}"
     finally:

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import FunctionType
+from typing import Any, cast
 
 import pytest
 
@@ -270,3 +271,18 @@ def test_inputs_begin_with_those_seen_and_are_bounded() -> None:
     assert len(found) == 20
     assert {red for _, red, _ in found} == {True, False}
     assert found == inputs(calls, 20, random.Random(0))
+
+
+def test_the_words_of_a_type_error_are_no_outcome() -> None:
+    """They name the operator: every other spelling of a comparison would differ on None."""
+    from tools.probe import called
+
+    def at_least(n: object) -> bool:
+        return n >= 3  # type: ignore[operator]
+
+    def more(n: object) -> bool:
+        return n > 2  # type: ignore[operator]
+
+    one, two = cast("FunctionType", at_least), cast("FunctionType", more)
+    assert called(one, {"n": None}) == called(two, {"n": None})
+    assert called(one, {"n": 2.5}) != called(two, {"n": 2.5})
