@@ -9,11 +9,16 @@ from textual.widgets import Static
 from agent import events as ev
 from agent.sanitize import one_line, plain
 from agent.tui.words import Tally, Words
+from agent.types import Location
 
 __all__ = ["Banner", "Meter", "Stage", "Title"]
 
 BAR = 10
-PLACES = (("local", "local"), ("onprem", "on-prem"), ("frontier", "frontier"))
+PLACES: tuple[tuple[Location, str], ...] = (
+    ("local", "local"),
+    ("onprem", "on-prem"),
+    ("frontier", "frontier"),
+)
 
 
 class Title(Static):
@@ -205,7 +210,7 @@ class Meter(Static):
         limit = "no limit" if self._budget is None else f"of {usd(self._budget)}"
         text.append(f" {limit}")
         tokens = self._tally.tokens_by_location
-        used = [(name, tokens.get(key, 0)) for key, name in PLACES]  # type: ignore[call-overload]
+        used = [(name, tokens.get(key, 0)) for key, name in PLACES]
         counts = " ".join(f"{name} {_short(n)}" for name, n in used if n or room.zeros)
         text.append(f" │ {counts}{room.tokens}" if counts else "", "cyan")
         decoding = self._tally.decoding

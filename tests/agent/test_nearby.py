@@ -1,13 +1,9 @@
 """A proposal that is alone among few must stand against changes near it."""
 
-from agent import config, diagnose, nearby, reproducing, scratch, zero
-from agent.app import open_app
+from agent import nearby, zero
 from agent.ranker import unranked
-from agent.trajectory import new_run_id
-from agent.types import Task
-from agent.work import Work
-from tests.agent.repos import PACKAGE, shop
-from tests.agent.test_standing import drained
+from tests.agent.repos import PACKAGE
+from tests.agent.stages import drained, localized
 from tools.enumerate import apply
 from tools.types import Candidate
 
@@ -73,21 +69,7 @@ def test_what_is_known_is_left_out_and_a_missing_file_has_no_crowd():
 
 def test_a_proposal_is_taken_where_nothing_near_it_satisfies_the_tests(tmp_path):
     """`max(low, high)` passes like `high`, which is simpler and nowhere else the same."""
-    root = shop(tmp_path / "shop")
-    app = open_app(config.load({"local_model": "none"}, {}, root), root)
-    task = Task(goal="fix", text="clamp(12, 1, 9) gives 1", root=root)
-    run_id = new_run_id()
-    directory = app.runs_dir / run_id
-    with scratch.claimed(directory):
-        deps = app.deps(run_id, directory, task, {}, app.places)
-        work = Work(
-            task=task,
-            deps=deps,
-            started=deps.clock(),
-            workspace=deps.make_workspace(directory / "work"),
-        )
-        for stage in (diagnose.index, diagnose.baseline, reproducing.run, diagnose.localize):
-            drained(stage(work))
+    with localized(tmp_path / "shop") as work:
 
         def tried(new, crowd):
             pool = unranked([proposal(RESULT, new)])
@@ -104,4 +86,3 @@ def test_a_proposal_is_taken_where_nothing_near_it_satisfies_the_tests(tmp_path)
         work.rivals = 0
         assert tried("        return high\n", near) is not None
         assert work.rivals == 0
-        work.workspace.remove()
