@@ -6,7 +6,6 @@ does. So what the server of the second request receives is what an agent can lea
 the same script in the same repository, without the evals' isolation: there it learns everything.
 """
 
-import json
 import subprocess
 import venv
 from pathlib import Path
@@ -19,10 +18,10 @@ from agent.types import Task
 from evals.arms import Arm
 from evals.datasets import Instance
 from evals.executors.process import run_one
-from evals.result import Result
 from evals.runner import Plan, units_of
 from tests.evals import tiny
 from tests.evals.test_isolation import SECRET, leaky
+from tests.evals.test_paid_arms import PLAN
 from tests.loopback import dialects, serve
 
 SPY = """\
@@ -62,12 +61,6 @@ SPY = """\
     found = [k for k, v in marks.items() if any(v in t for t in texts)]
     raise AssertionError("FO" + "UND " + "; ".join(found) + " E" + "ND")
 """
-PLAN = json.dumps(
-    {
-        "summary": "the sign is wrong",
-        "steps": [{"kind": "edit", "goal": "fix it", "files": ["till.py"], "symbols": ["total"]}],
-    }
-)
 EDIT = f"till.py\n<<<<<<< SEARCH\n{tiny.NEW}=======\n{SPY}>>>>>>> REPLACE\n"
 NONE = (("local_model", "none"), ("zero_token", False), ("frontier", "off"))
 
@@ -119,46 +112,3 @@ def test_without_isolation_it_learns_all_of_it(leaks, tmp_path):
     told = learned(server)
     for mark in ("history", "stash", "installed", "hidden test"):
         assert mark in told
-
-
-def test_answers_of_the_paid_arms_are_counted_and_nothing_else_is(tmp_path, monkeypatch):
-    """The frontier plans, the endpoint edits: plumbing and accounting, never a result."""
-    right = f"till.py\n<<<<<<< SEARCH\n{tiny.NEW}=======\n{tiny.OLD}>>>>>>> REPLACE\n"
-    one = tiny.instance(tmp_path / "s")
-    with (
-        serve([dialects.anthropic(PLAN)]) as frontier,
-        serve([dialects.openai(right)]) as onprem,
-    ):
-        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-0000000000")
-        settings = config.Settings(
-            local_model="none",
-            onprem_url=onprem.url,
-            onprem_model="coder",
-            anthropic_base_url=frontier.url,
-        )
-        from evals.arms import arm
-
-        plan = Plan(
-            instances=(one,),
-            arms=(arm("plan-frontier"),),
-            seeds=(7,),
-            temperature=0.8,
-            settings=settings,
-        )
-        (unit,) = units_of(plan)
-        assert "sk-ant" not in unit.to_json()
-        directory = tmp_path / "run" / "units" / unit.key
-        found: Result = run_one(unit, directory)
-    assert found.status == "resolved", found
-    assert found.verdict == "verified"
-    assert [(t.location, t.step_kind, t.requests) for t in found.tokens] == [
-        ("frontier", "plan", 1),
-        ("onprem", "edit", 1),
-    ]
-    assert found.usd_micro is None or found.usd_micro > 0
-    assert len(found.rows) == len(frontier.received) + len(onprem.received) == 2
-    assert found.plan
-    kept = "".join(p.read_text("utf-8", "replace") for p in directory.rglob("*") if p.is_file())
-    assert "sk-ant-test" not in kept
-    sent = onprem.received[0].body
-    assert (sent["seed"], sent["temperature"]) == (7, 0.8)
