@@ -7,7 +7,7 @@ With all records unpacked side by side, and a number of eight bytes for each of 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from tools.index.records import Parts, parts
+from tools.index.records import Parts, Record, unpacked
 from tools.index.segment import Segment, inverted, split
 from tools.index.tokens import distinct, gather, lines
 
@@ -52,11 +52,11 @@ class Draft(NamedTuple):
     """int32: which term, for every use of one."""
 
 
-def build(files: Sequence[tuple[str, str, bytes]]) -> Segment:
-    """A segment over (path, blob id, stored record), in the order given."""
+def build(files: Sequence[tuple[str, str, Record]]) -> Segment:
+    """A segment over (path, blob id, record), in the order given."""
     flow = Flow()
     for _, _, data in files:
-        flow.add(parts(data))
+        flow.add(unpacked(data))
     return assembled([p for p, _, _ in files], [b for _, b, _ in files], [flow.draft()])
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from tools.index import grammar, regexes, tokens
 from tools.index.grammar import Found, Imported
 from tools.index.languages import TREE_SITTER
+from tools.index.pieces import Recent
 from tools.index.records import KINDS, Columns, Outline, Parts, compose, pack
-from tools.index.reparse import Trees
+from tools.index.reparse import LARGE, Trees
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     I64 = NDArray[np.int64]
 
-__all__ = ["Scan", "Scanned", "Source", "exact", "extract", "read", "rough"]
+__all__ = ["Scan", "Scanned", "Source", "again", "exact", "extract", "read", "rough"]
 
 _MAX_TERMS = 3000
 """Distinct identifiers kept per definition."""
@@ -54,23 +55,40 @@ def read(sources: Sequence[Source], scan: "Scan | None" = None) -> list[Parts]:
     """As `extract`: the records before they are stored."""
     if not sources:
         return []
-    scanned = (scan or exact)(sources)
-    outlines = [
-        _outline(source, *found) for (source, _), found in zip(sources, scanned, strict=True)
-    ]
-    return _identified([source for source, _ in sources], outlines)
+    texts = [source for source, _ in sources]
+    return _identified(texts, _outlines(texts, (scan or exact)(sources)), _words(b"\n".join(texts)))
 
 
-def exact(sources: Sequence[Source], trees: Trees | None = None) -> list[Scanned]:
+def again(sources: Sequence[Source], recent: Recent) -> list[Parts]:
+    """As `read`, for files that were edited: of large ones, what was not edited is still known."""
+    if not sources:
+        return []
+    texts, spans, at = [source for source, _ in sources], [], 0
+    for text in texts:
+        words = recent.pieces.words(text, _words) if len(text) >= LARGE else _words(text)
+        spans.append((words.starts + at, words.sizes, words.hashes))
+        at += len(text) + 1
+    return _identified(texts, _outlines(texts, exact(sources, recent)), _joined(spans))
+
+
+def exact(sources: Sequence[Source], recent: Recent | None = None) -> list[Scanned]:
     """Definitions by the best tier there is for each language."""
-    from tools.index import pyscan
-
-    python = pyscan.scan([source for source, language in sources if language == "python"])
-    told = iter(python)
+    told = iter(_python([source for source, language in sources if language == "python"], recent))
+    trees = recent.trees if recent else None
     return [
         (next(told) if language == "python" else None) or _parsed(source, language, trees)
         for source, language in sources
     ]
+
+
+def _python(sources: list[bytes], recent: Recent | None) -> list[Scanned | None]:
+    """Row by row; None where it takes the tree to tell."""
+    from tools.index import pyscan
+
+    if recent is None:
+        return pyscan.scan(sources)
+    small = iter(pyscan.scan([s for s in sources if len(s) < LARGE]))
+    return [recent.pieces.scan(s, pyscan.scan) if len(s) >= LARGE else next(small) for s in sources]
 
 
 def _parsed(source: bytes, language: str, trees: Trees | None) -> Scanned:
@@ -105,6 +123,11 @@ def _uncovered(source: bytes, found: list[Found], more: list[Found]) -> list[Fou
 
 
 # ------------------------------------------------------------------------------ outlines
+
+
+def _outlines(sources: list[bytes], scanned: list[Scanned]) -> list[Outline]:
+    return [_outline(source, *found) for source, found in zip(sources, scanned, strict=True)]
+
 
 _MODULE, _FUNCTION, _METHOD = map(KINDS.index, ("module", "function", "method"))
 _OWNING = (KINDS.index("class"), KINDS.index("type"))
@@ -166,24 +189,36 @@ def _is_generated(head: bytes) -> bool:
 # ------------------------------------------------------------------------------ identifiers
 
 
-def _identified(sources: list[bytes], outlines: list[Outline]) -> list[Parts]:
-    """Count the identifiers of every definition, each byte for the innermost one only."""
+def _words(buffer: bytes) -> tokens.Spans:
+    """The identifiers of a text, keywords left out."""
+    words = tokens.identifiers(buffer)
+    kept = ~tokens.among(words.hashes, _keywords())
+    return tokens.Spans(words.starts[kept], words.sizes[kept], words.hashes[kept])
+
+
+def _joined(spans: "Sequence[tuple[I64, I64, NDArray[np.uint64]]]") -> tokens.Spans:
+    import numpy as np
+
+    starts, sizes, hashes = zip(*spans, strict=True)
+    return tokens.Spans(np.concatenate(starts), np.concatenate(sizes), np.concatenate(hashes))
+
+
+def _identified(sources: list[bytes], outlines: list[Outline], words: tokens.Spans) -> list[Parts]:
+    """Count the identifiers of every definition, each byte for the innermost one only. The words
+    are those of all sources, each followed by a line break."""
     import numpy as np
 
     buffer = b"\n".join(sources)
     firsts = np.cumsum([0, *(len(s) + 1 for s in sources)])
     docs = np.cumsum([0, *(len(o.names) for o in outlines)])
-    words = tokens.identifiers(buffer)
     doc_of = _doc_of(words.starts, outlines, firsts, docs)
-    kept = ~tokens.among(words.hashes, _keywords())
-    words = tokens.Spans(words.starts[kept], words.sizes[kept], words.hashes[kept])
     one, term = tokens.distinct(words.hashes)
     # By hash, so that the order does not depend on the files that are read with a file.
     order = np.argsort(words.hashes[one])
     rank = np.empty(len(one), np.int64)
     rank[order] = np.arange(len(one))
     n_terms = len(one) or 1
-    doc, term, count = _tally(doc_of[kept], rank[term], n_terms, int(docs[-1]))
+    doc, term, count = _tally(doc_of, rank[term], n_terms, int(docs[-1]))
     file = np.repeat(np.arange(len(outlines)), np.diff(docs))[doc]
     # Terms are numbered file by file: a record knows nothing of other files.
     keys = file * n_terms + term

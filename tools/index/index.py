@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from tools.index import files
 from tools.index.model import CountTokens, IndexStats, Pack, PastCommit, RepoMap, estimate_tokens
-from tools.index.reparse import Trees
+from tools.index.pieces import Recent
+from tools.index.records import Record
 from tools.index.state import State, of_drafts, of_segment
 from tools.index.store import Deferred, Known, Store
 from tools.types import Hit, Symbol
@@ -47,7 +48,7 @@ class Index:
         self.root = root.resolve()
         self._store = Store(cache_dir)
         self._deferred = Deferred()
-        self._trees = Trees()
+        self._recent = Recent()
         self._snapshot = self._store.snapshot(str(self.root))
         self._lister = files.Lister(self.root, list_files)
         self._listed = 0
@@ -95,7 +96,7 @@ class Index:
         assert self._state is not None
         assert self._known is not None
         change = hinted(
-            self.root, paths, self._known, self._state.blobs, self._deferred, self._trees
+            self.root, paths, self._known, self._state.blobs, self._deferred, self._recent
         )
         if change is None:
             return False
@@ -166,7 +167,7 @@ class Index:
         assert self._state is not None
         return self._state
 
-    def _stored(self, paths: Iterable[str]) -> dict[str, bytes]:
+    def _stored(self, paths: Iterable[str]) -> dict[str, Record]:
         """Stored records of files whose blob is known, by path."""
         from tools.index.languages import language_of
 

@@ -17,9 +17,12 @@ __all__ = [
     "Definition",
     "Outline",
     "Parts",
+    "Record",
     "compose",
     "pack",
+    "packed",
     "parts",
+    "unpacked",
 ]
 
 EXTRACTOR_VERSION = 8
@@ -104,6 +107,12 @@ class Parts:
     ids: bytes
     counts: bytes
 
+    def size(self) -> int:
+        """Bytes of the arrays and texts, the imports left out."""
+        texts = (self.signatures, self.names, self.modules, self.terms)
+        arrays = (self.kinds, self.lines, self.ends, self.sizes, self.ids, self.counts)
+        return sum(map(len, texts)) + sum(map(len, arrays))
+
 
 def compose(outline: Outline, columns: Columns) -> Parts:
     """The record of an outline with its identifiers."""
@@ -122,6 +131,20 @@ def compose(outline: Outline, columns: Columns) -> Parts:
         ids=columns.ids,
         counts=columns.counts,
     )
+
+
+Record = Parts | bytes
+"""A record, or its stored form."""
+
+
+def packed(record: Record) -> bytes:
+    """The stored form of a record."""
+    return record if isinstance(record, bytes) else pack(record)
+
+
+def unpacked(record: Record) -> Parts:
+    """Raises ValueError as `parts`."""
+    return parts(record) if isinstance(record, bytes) else record
 
 
 def pack(p: Parts) -> bytes:

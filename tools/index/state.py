@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tools.index.build import assembled, build
+from tools.index.records import Record
 from tools.index.search import View
 from tools.index.segment import Head, Segment
 from tools.types import Symbol
@@ -32,8 +33,8 @@ class State:
     dead: "tuple[NDArray[np.bool_], ...]" = ()
     where: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Path -> (segment, file number)."""
-    overlay: Mapping[str, bytes] = field(default_factory=dict)
-    """Stored form of the files in the second segment."""
+    overlay: Mapping[str, Record] = field(default_factory=dict)
+    """Records of the files in the second segment."""
     _of_path: dict[str, tuple[Symbol, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -100,13 +101,13 @@ class State:
     def changed(
         self,
         blobs: Mapping[str, str],
-        records: Mapping[str, bytes],
-        stored: Callable[[Iterable[str]], Mapping[str, bytes]],
+        records: Mapping[str, Record],
+        stored: Callable[[Iterable[str]], Mapping[str, Record]],
     ) -> "State":
         """The state after an update: `blobs` are all files now.
 
-        `records` holds the stored form of new and altered files; `stored` gives that of others
-        when all have to be put together anew.
+        `records` holds those of new and altered files; `stored` gives the others when all have
+        to be put together anew.
         """
         if not self.segments:
             return _whole(blobs, records)
@@ -125,9 +126,9 @@ class State:
         return _layered(blobs, base, dead, {**stored(missing), **have})
 
     def edited(
-        self, altered: Mapping[str, str], records: Mapping[str, bytes], gone: Iterable[str]
+        self, altered: Mapping[str, str], records: Mapping[str, Record], gone: Iterable[str]
     ) -> "State":
-        """The state after a few files changed: path -> blob id, with their stored form.
+        """The state after a few files changed: path -> blob id, with their records.
 
         What follows costs as much as the files that were edited since the first segment was made,
         and never puts that one together anew: `changed` does, once there are too many.
@@ -155,11 +156,11 @@ def _flags(flags: list[bool]) -> "NDArray[np.bool_]":
     return np.array(flags, dtype=bool)
 
 
-def _segment(blobs: Mapping[str, str], records: Mapping[str, bytes]) -> Segment:
+def _segment(blobs: Mapping[str, str], records: Mapping[str, Record]) -> Segment:
     return build([(p, blobs[p], data) for p, data in sorted(records.items())])
 
 
-def _whole(blobs: Mapping[str, str], records: Mapping[str, bytes]) -> State:
+def _whole(blobs: Mapping[str, str], records: Mapping[str, Record]) -> State:
     return of_segment(_segment(blobs, records))
 
 
@@ -180,7 +181,7 @@ def _layered(
     blobs: Mapping[str, str],
     base: Segment,
     dead: "NDArray[np.bool_]",
-    overlay: Mapping[str, bytes],
+    overlay: Mapping[str, Record],
 ) -> State:
     where = dict(base.places)
     for number in dead.nonzero()[0]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tools.index.files import Seen
-from tools.index.records import EXTRACTOR_VERSION
+from tools.index.records import EXTRACTOR_VERSION, Record, packed
 
 __all__ = ["Deferred", "Known", "Records", "Store", "now_ns"]
 
@@ -47,12 +47,12 @@ class Records(Protocol):
 
     def records(
         self, keys: Iterable[tuple[str, str]]
-    ) -> Iterator[tuple[tuple[str, str], bytes]]: ...
+    ) -> Iterator[tuple[tuple[str, str], Record]]: ...
 
     def save(
         self,
         root: str,
-        records: Mapping[tuple[str, str], bytes],
+        records: Mapping[tuple[str, str], Record],
         seen: Mapping[str, Known],
         gone: Iterable[str],
     ) -> None: ...
@@ -124,7 +124,7 @@ class Store:
     def save(
         self,
         root: str,
-        records: Mapping[tuple[str, str], bytes],
+        records: Mapping[tuple[str, str], Record],
         seen: Mapping[str, Known],
         gone: Iterable[str],
     ) -> None:
@@ -133,7 +133,7 @@ class Store:
             db.execute("begin immediate")
             db.executemany(
                 "insert or replace into record values (?,?,?)",
-                ((b, lang, data) for (b, lang), data in records.items()),
+                ((b, lang, packed(record)) for (b, lang), record in records.items()),
             )
             db.executemany(
                 "insert or replace into seen values (?,?,?,?,?,?,?,?)",
@@ -194,28 +194,31 @@ class Store:
 
 
 class Deferred:
-    """Holds back what a store would be given: opening a database costs more than a small update.
+    """Holds back what a store would be given: opening a database costs more than a small update,
+    and compressing the record of a large file as much.
 
     What is lost with the process is found again: the stat cache that is stored still says that
     those files have to be read.
     """
 
     def __init__(self) -> None:
-        self._records: dict[tuple[str, str], bytes] = {}
+        self._records: dict[tuple[str, str], Record] = {}
         self._seen: dict[str, Known | None] = {}
 
-    def records(self, keys: Iterable[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], bytes]]:
+    def records(self, keys: Iterable[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], Record]]:
         """Records among `keys` that are held: an edit that is taken back is not parsed again."""
         return ((k, self._records[k]) for k in keys if k in self._records)
 
     def save(
         self,
         root: str,
-        records: Mapping[tuple[str, str], bytes],
+        records: Mapping[tuple[str, str], Record],
         seen: Mapping[str, Known],
         gone: Iterable[str],
     ) -> None:
-        if sum(map(len, self._records.values())) > _HELD_BYTES:
+        if sum(len(r) if isinstance(r, bytes) else r.size() for r in self._records.values()) > (
+            _HELD_BYTES
+        ):
             self._records.clear()
         self._records.update(records)
         self._seen |= {**seen, **dict.fromkeys(gone)}

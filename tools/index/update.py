@@ -1,7 +1,7 @@
 """From the files on disk to records: what changed, what is stored already, what to parse."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from tools.index import files
 from tools.index.languages import language_of
-from tools.index.records import parts
+from tools.index.records import Record, unpacked
 from tools.index.store import Known, Records, now_ns
 
 if TYPE_CHECKING:
     from tools.index.build import Draft
-    from tools.index.extract import Scanned, Source
-    from tools.index.reparse import Trees
+    from tools.index.pieces import Recent
     from tools.index.worker import Parsed, Workers
 
 __all__ = ["Change", "hinted", "survey"]
@@ -38,8 +37,8 @@ class Change:
     """Files to take out of the stat cache."""
     blobs: Mapping[str, str]
     """Path -> blob id of files that belong in the index and whose blob was not the one before."""
-    records: Mapping[str, bytes]
-    """Stored form, of the same files."""
+    records: Mapping[str, Record]
+    """Of the same files."""
     gone: tuple[str, ...]
     """Indexed files that are indexed no more."""
     parsed: int
@@ -84,7 +83,7 @@ def hinted(
     known: Mapping[str, Known],
     before: Mapping[str, str],
     store: Records,
-    trees: "Trees",
+    recent: "Recent",
 ) -> Change | None:
     """The change if nothing but `paths` was touched; None if that does not say enough.
 
@@ -103,7 +102,7 @@ def hinted(
     seen = files.look(str(root), asked)
     lost = tuple(p for p in asked if p not in seen)
     suspects = {p: s for p, s in seen.items() if known[p][1] != s or known[p][2]}
-    return _change(root, _Look(suspects, {}, lost, lost), known, before, store, None, trees)
+    return _change(root, _Look(suspects, {}, lost, lost), known, before, store, None, recent)
 
 
 _IGNORES = frozenset({".gitignore", ".agentignore", ".gitmodules"})
@@ -130,7 +129,7 @@ def _change(
     before: Mapping[str, str],
     store: Records,
     progress: Progress | None,
-    trees: "Trees | None" = None,
+    recent: "Recent | None" = None,
 ) -> Change:
     """Read the suspects, and get the records of all whose blob is not the one before."""
     # Nothing known: the store will hold next to nothing, and workers are worth their start.
@@ -143,7 +142,9 @@ def _change(
         blobs = {p: b for p, (b, _, _) in now.items() if b[0] != "!" and before.get(p) != b}
         blobs |= look.behind
         count = _Count(progress)
-        records, fresh = _records(root, blobs, sources, look.suspects, store, workers, trees, count)
+        records, fresh = _records(
+            root, blobs, sources, look.suspects, store, workers, recent, count
+        )
     unfound = [p for p in blobs if p not in records]  # altered this instant: seen next time
     for path in unfound:
         del blobs[path]
@@ -182,7 +183,7 @@ def _first(
     keys = {p: (b, languages[p]) for p, b in blobs.items()}
     parsed = len({(b, languages[p]) for p, b in fit.items()})
     gone = {*look.out, *(p for p in look.suspects if p not in fit)} & before.keys()
-    records: dict[str, bytes] = {}
+    records: dict[str, Record] = {}
     if before or not drafts:
         drafts, stored = [], _stored(store, set(keys.values()))
         records = {p: stored[k] for p, k in keys.items()}
@@ -261,15 +262,15 @@ def _records(
     sizes: Mapping[str, files.Seen],
     store: Records,
     workers: "Workers | None",
-    trees: "Trees | None",
+    recent: "Recent | None",
     count: "_Count",
-) -> tuple[dict[str, bytes], dict[tuple[str, str], bytes]]:
-    """Records by path, and the stored form of those that were not stored yet."""
+) -> tuple[dict[str, Record], dict[tuple[str, str], Record]]:
+    """Records by path, and those that were not stored yet."""
     keys = {p: (b, language_of(p) or "") for p, b in blobs.items()}
     stored = _stored(store, set(keys.values()))
     missing = list({keys[p]: p for p in blobs if keys[p] not in stored}.values())
     count.total = len(missing)
-    fresh: dict[tuple[str, str], bytes] = {}
+    fresh: dict[tuple[str, str], Record] = {}
 
     def keep(parsed: "Parsed") -> None:
         path, blob, record = parsed
@@ -283,14 +284,12 @@ def _records(
         with workers or _workers() as started:
             started.parse(root, tasks, keep)
     else:
-        from tools.index.extract import exact, extract
-
-        def scan(read: "Sequence[Source]") -> "list[Scanned]":
-            return exact(read, trees)
+        from tools.index.extract import again, read
 
         for group in _groups(missing, sizes):
-            read = [(sources.pop(p, b"") or files.read(root, p) or b"", keys[p][1]) for p in group]
-            for (source, language), record in zip(read, extract(read, scan), strict=True):
+            have = [(sources.pop(p, b"") or files.read(root, p) or b"", keys[p][1]) for p in group]
+            found = read(have) if recent is None else again(have, recent)
+            for (source, language), record in zip(have, found, strict=True):
                 fresh[files.blob_id(source), language] = record
             count(len(group))
     stored |= fresh
@@ -332,11 +331,11 @@ class _Count:
                 self._progress(self._done, self.total)
 
 
-def _stored(store: Records, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
-    found = {}
+def _stored(store: Records, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Record]:
+    found: dict[tuple[str, str], Record] = {}
     for key, data in store.records(keys):
         try:
-            parts(data)
+            unpacked(data)
         except ValueError:
             continue  # damaged: parsed again
         found[key] = data
