@@ -91,7 +91,11 @@ class CopyMeter:
         return min(found, _MOST)
 
     def rates(self, matched: int, n: int) -> list[float]:
-        by_bucket = [self.rate(m) for m in _STARTS]
+        weight = self._weight
+        by_bucket = [
+            min((hits + weight * prior) / (seen + weight), _MOST)
+            for hits, seen, prior in zip(self._hits, self._seen, self._prior, strict=True)
+        ]
         return [by_bucket[_bucket(matched + j)] for j in range(n)]
 
     def reach(self, rates: Sequence[float]) -> float:

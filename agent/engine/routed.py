@@ -89,6 +89,7 @@ class Routed:
         self.choice, self._costs, self._kind = choice, costs, step_kind
         self._mtp = mtp if choice.arm in ("mtp", "combined") or choice.probes else None
         self._copy = copy if choice.arm in ("copy", "combined") or choice.lookup else None
+        self._hope = costs.best("mtp", [HOPE] * LONGEST_MTP)[1]
         self._segments, self._log = segments, log
         self._meters: dict[Segment, tuple[PositionMeter, CopyMeter]] = {}
         self._clock = clock or _no_time
@@ -184,7 +185,7 @@ class Routed:
             return max(k, 1), gain
         if gain > MARGIN and self._watch.open("mtp"):
             return k, gain
-        hope = self._costs.best("mtp", [HOPE] * LONGEST_MTP)[1] / handicap
+        hope = self._hope / handicap
         loss = handicap * self._costs.step("mtp", 2) - 1 - sum(rates[:2])
         if hope > MARGIN and self._watch.probes("mtp", loss):
             return min(2, room), gain

@@ -4,6 +4,7 @@ An n-gram index over the copy sources, the prompt and the output so far: O(1) a 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class CopyDrafter:
 
     def __init__(self, sources: Sequence[Sequence[int]], prompt: Sequence[int]) -> None:
         self._text: list[int] = []
-        self._index: tuple[dict[tuple[int, ...], int], ...] = ({}, {})
+        self._index: tuple[tuple[int, dict[tuple[int, ...], int]], ...]
+        self._index = ((_LONG, {}), (_SHORT, {}))
         self._cursor: int | None = None
         """Where the next committed token is expected, while it keeps coming true."""
         self._left = 0
@@ -36,22 +38,26 @@ class CopyDrafter:
             self._text.append(-1)  # no n-gram reaches over a border
             self._extend(source)
         self._text.append(-1)
-        self._context = list(prompt[-_LONG:])
+        self._context = tuple(prompt[-_LONG:])
 
     def commit(self, tokens: Sequence[int]) -> None:
         """The output grew by `tokens`."""
+        text = self._text
         for token in tokens:
             at = self._cursor
-            if at is not None and at < len(self._text) and self._text[at] == token:
+            if at is not None and at < len(text) and text[at] == token:
                 self._cursor = at + 1
                 self.matched += 1
             else:
                 self._left = at if at is not None and self.matched >= _LONG else self._left
                 self._cursor, self.matched = None, 0
-            self._context = [*self._context[1 - _LONG :], token]
+            self._context = (*self._context[1 - _LONG :], token)
             if self._cursor is None:
                 self._cursor = self._find()
-            self._extend((token,))
+            text.append(token)
+            for n, index in self._index:
+                if len(self._context) >= n:
+                    index[self._context[-n:]] = len(text)
 
     def propose(self, token: int, room: int) -> Sequence[int]:
         """Up to `room` tokens that followed; `token` must have been committed before."""
@@ -89,9 +95,9 @@ class CopyDrafter:
         self._cursor, self.matched = None, 0
 
     def _find(self) -> int | None:
-        for n, index in zip((_LONG, _SHORT), self._index, strict=True):
+        for n, index in self._index:
             if len(self._context) >= n:
-                at = index.get(tuple(self._context[-n:]))
+                at = index.get(self._context[-n:])
                 if at is not None and at < len(self._text):
                     self.matched = n
                     return at
@@ -99,21 +105,23 @@ class CopyDrafter:
 
     def _near(self) -> int | None:
         """The nearest place that goes on like the output, around where copying stopped."""
-        first, last = max(self._left - _BEHIND, 0), min(self._left + _AHEAD, len(self._text) - 1)
-        wanted = self._context[-_NEAR:]
-        if not self._left or len(wanted) < _NEAR:
+        at, last = max(self._left - _BEHIND, 0), min(self._left + _AHEAD, len(self._text) - 1)
+        if not self._left or len(self._context) < _NEAR:
             return None
-        for at in range(first, last - _NEAR + 1):
-            if self._text[at : at + _NEAR] == wanted:
-                self.matched = _NEAR
-                return at + _NEAR
+        first, second = self._context[-_NEAR:]
+        with suppress(ValueError):
+            while True:
+                at = self._text.index(first, at, last - 1) + 1
+                if self._text[at] == second:
+                    self.matched = _NEAR
+                    return at + 1
         return None
 
     def _extend(self, tokens: Sequence[int]) -> None:
-        for token in tokens:
-            self._text.append(token)
-            end = len(self._text)
-            for n, index in zip((_LONG, _SHORT), self._index, strict=True):
-                gram = tuple(self._text[end - n : end])
-                if end >= n and -1 not in gram:
-                    index[gram] = end
+        """A prompt or a source, of which no n-gram reaches over a border."""
+        self._text += tokens
+        for n, index in self._index:
+            ends = range(len(self._text) - len(tokens) + n, len(self._text) + 1)
+            index.update(
+                zip(zip(*(tokens[i:] for i in range(n)), strict=False), ends, strict=False)
+            )
