@@ -153,6 +153,8 @@ def _map(args: argparse.Namespace, index: "Index") -> int:
         return 0
     sys.stdout.write(clean(found.text).rstrip("\n") + "\n")
     if not args.quiet:
+        for word, near in found.near:
+            sys.stderr.write(one_line(f"nothing holds {word}: {near} is near", 160) + "\n")
         sys.stderr.write(f"{found.symbols} symbols, {found.tokens} of {args.tokens} tokens\n")
     return 0
 

@@ -80,6 +80,8 @@ def repo_map(app: "App", words: str) -> Iterator[Item]:
     index.update()
     found = index.map(words or None, MAP_TOKENS)
     title = f"map · {found.symbols} symbols, {found.tokens:,} of {MAP_TOKENS:,} tokens"
+    for word, near in found.near:
+        title += one_line(f" · {near} is near, nothing holds {word}", 120)
     nothing = "nothing matches; /map alone shows the whole repository" if words else "no code here"
     yield Output(title=title, text=found.text or nothing)
 

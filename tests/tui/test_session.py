@@ -169,6 +169,7 @@ ANSWERS = (
     ("/resume", "no run was interrupted"),
     ("/diff", "no run here yet"),
     ("/map", "def remaining(total, used)"),
+    ("/map remaning", "remaining is near, nothing holds remaning"),
     ("!echo $((6 * 7)); touch .git/planted", "42"),
     ("/model", "the zero-token stage works without"),
     ("/model nosuchmodel", "is not installed"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tools.index.records import Parts, Record, unpacked
-from tools.index.segment import Segment, inverted, split
+from tools.index.segment import Segment, inverted, spelt
 from tools.index.tokens import distinct, gather, lines
 
 if TYPE_CHECKING:
@@ -75,7 +75,12 @@ def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: list[Draft]) -
     one, like = distinct(spans.hashes)
     terms = like.astype(np.int32)[np.frombuffer(d.numbers, np.int32)]
     d = d._replace(numbers=b"")
-    segment = Segment(
+    idents = inverted(spans.hashes[one], terms, docs, tally)
+    lengths = np.bincount(docs, weights=tally, minlength=len(sizes)).astype(np.float32)
+    del docs, terms
+    one = one[np.argsort(spans.hashes[one])]
+    words, vocabulary = spelt(gather(d.terms, spans.starts[one], spans.sizes[one]))
+    return Segment(
         paths=tuple(paths),
         blobs=tuple(blobs),
         first_doc=_offsets(d.docs),
@@ -83,8 +88,10 @@ def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: list[Draft]) -
         kinds=np.frombuffer(d.kinds, np.uint8),
         lines=np.frombuffer(d.lines, "<u4").astype(np.int32),
         ends=np.frombuffer(d.ends, "<u4").astype(np.int32),
-        lengths=np.bincount(docs, weights=tally, minlength=len(sizes)).astype(np.float32),
-        idents=inverted(spans.hashes[one], terms, docs, tally),
+        lengths=lengths,
+        idents=idents,
+        words=words,
+        vocabulary=vocabulary,
         names=d.names,
         signatures=d.signatures,
         imports=np.frombuffer(d.imports, "<u4").astype(np.int32),
@@ -92,10 +99,6 @@ def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: list[Draft]) -
         modules=d.modules,
         module_at=_offsets(d.named),
     )
-    del docs, terms
-    one = one[np.argsort(spans.hashes[one])]
-    segment.__dict__["words"] = split(gather(d.terms, spans.starts[one], spans.sizes[one]))
-    return segment
 
 
 def _joined(drafts: list[Draft]) -> Draft:

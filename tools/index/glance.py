@@ -2,6 +2,7 @@
 closely, the rest are searched as bytes. A third of the time of a whole index."""
 
 from math import log
+from operator import itemgetter
 from pathlib import Path
 
 from tools.index import files, query
@@ -23,15 +24,16 @@ _MAX_BYTES = 200 << 20
 
 def glance(root: Path, paths: list[str], text: str, limit: int) -> tuple[Hit, ...]:
     """Definitions likely to be at fault, as `localize` ranks them among the likeliest files."""
-    from tools.index.extract import extract
+    from tools.index.extract import read as extracted
 
     question = query.parse(text)
     close = _close(root, paths, question)
     read = [(p, files.read(root, p)) for p in close]
     sources = [(p, data) for p, data in read if data is not None and not files.unfit(data)]
-    records = extract([(data, language_of(p) or "") for p, data in sources])
+    records = extracted([(data, language_of(p) or "") for p, data in sources])
     rows = [(p, "", r) for (p, _), r in zip(sources, records, strict=True)]
-    return localize(of_segment(build(sorted(rows))), text, limit) if rows else ()
+    rows.sort(key=itemgetter(0))
+    return localize(of_segment(build(rows)), question, limit) if rows else ()
 
 
 def _close(root: Path, paths: list[str], question: Query) -> list[str]:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -242,16 +243,17 @@ class Index:
 
     def search(self, query: str, limit: int = 20) -> tuple[Hit, ...]:
         """Definitions that match a question, best first, tests ranked as anything else."""
-        from tools.index.localize import search
+        from tools.index.localize import asked, search
 
-        return search(self.state(), query, limit)
+        state = self.state()
+        return search(state, asked(state, query), limit)
 
     def localize(self, issue_text: str, limit: int = 20) -> tuple[Hit, ...]:
         """Definitions likely to be at fault for an issue, best first, with the reasons."""
-        from tools.index.localize import localize
+        from tools.index.localize import asked, localize
 
         state = self.state()
-        return localize(state, issue_text, limit, self.evidence(issue_text))
+        return localize(state, asked(state, issue_text), limit, self.evidence(issue_text))
 
     def glance(self, text: str, limit: int = 20) -> tuple[Hit, ...]:
         """As `localize`, at once: where nothing is indexed yet, from the likeliest files only.
@@ -299,8 +301,10 @@ class Index:
         """Ranked signatures grouped by file, never more than `budget_tokens` by `count`.
 
         Ranked by the query, or by centrality without one. Files named in `focus` come first.
+        A word of a short query that occurs nowhere gives way to those nearest to it in spelling;
+        `near` of the map says which, as do the reasons of `search` and `localize`.
         """
-        from tools.index.localize import ranked_symbols
+        from tools.index.localize import asked, ranked_symbols
         from tools.index.repomap import Counter, render
 
         count = count or estimate_tokens
@@ -308,8 +312,11 @@ class Index:
             known = self._counters.setdefault(count, {})
             state = self.state()
             evidence = self.evidence(query) if query else {}
-            ranked = ranked_symbols(state, query, budget_tokens, tuple(focus), evidence)
-            return render(ranked, budget_tokens, Counter(count, known))
+            question = asked(state, query) if query else None
+            ranked = ranked_symbols(state, question, budget_tokens, tuple(focus), evidence)
+            found = render(ranked, budget_tokens, Counter(count, known))
+            near = question.near if question else ()
+            return replace(found, near=tuple((n.asked, n.found) for n in near))
 
     def pack(
         self,

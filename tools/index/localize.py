@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from tools.index import near
 from tools.index import query as queries
 from tools.index.query import Query
 from tools.index.records import KINDS
@@ -10,7 +11,7 @@ from tools.index.search import Scored, Weights, rank
 from tools.index.state import State
 from tools.types import Hit, Symbol
 
-__all__ = ["localize", "ranked_symbols", "search"]
+__all__ = ["asked", "localize", "ranked_symbols", "search"]
 
 _SEARCH = Weights(test=1.0, vendored=0.6)
 _LOCALIZE = Weights()
@@ -18,17 +19,20 @@ _SIGNATURE_TOKENS = 6
 """A line of a map is seldom shorter: bounds how many symbols a budget can hold."""
 
 
-def search(state: State, text: str, limit: int) -> tuple[Hit, ...]:
-    query = queries.parse(text)
+def asked(state: State, text: str) -> Query:
+    """The question in a text, as far as the index can answer it."""
+    return near.widened(state.view, queries.parse(text), text)
+
+
+def search(state: State, query: Query, limit: int) -> tuple[Hit, ...]:
     scored = rank(state.view, query, limit, _SEARCH, {})
     return tuple(_hit(state, s, query) for s in scored)
 
 
 def localize(
-    state: State, text: str, limit: int, commits: Mapping[str, float] | None = None
+    state: State, query: Query, limit: int, commits: Mapping[str, float] | None = None
 ) -> tuple[Hit, ...]:
     """`commits`: evidence by path from similar past commits, 0 to 1."""
-    query = queries.parse(text)
     scored = rank(state.view, query, limit, _LOCALIZE, commits or {})
     return tuple(_hit(state, s, query) for s in scored)
 
@@ -41,8 +45,17 @@ def _hit(state: State, scored: Scored, query: Query) -> Hit:
         line=symbol.line,
         end_line=symbol.end_line,
         score=round(scored.score, 4),
-        reasons=tuple(_reasons(symbol, scored, query)),
+        reasons=(*_near(state, scored, query), *_reasons(symbol, scored, query)),
     )
+
+
+def _near(state: State, scored: Scored, query: Query) -> Iterator[str]:
+    """Words that are in a definition in place of those that were asked for."""
+    segment = state.segments[scored.segment]
+    for pair in query.near:
+        docs = segment.word_docs(pair.word)[0]
+        if scored.doc in docs or scored.doc in segment.name_words.of(pair.word):
+            yield f"near match: {pair.found} for {pair.asked}"
 
 
 def _reasons(symbol: Symbol, scored: Scored, query: Query) -> Iterator[str]:
@@ -81,7 +94,7 @@ def _mentions(symbol: Symbol, query: Query) -> Iterator[str]:
 
 def ranked_symbols(
     state: State,
-    query: str | None,
+    query: Query | None,
     budget: int,
     focus: tuple[str, ...],
     commits: Mapping[str, float],
@@ -97,8 +110,9 @@ def ranked_symbols(
             yield symbol, _around(state, symbol)
 
 
-def _by_query(state: State, text: str, most: int, commits: Mapping[str, float]) -> Iterator[Symbol]:
-    query = queries.parse(text)
+def _by_query(
+    state: State, query: Query, most: int, commits: Mapping[str, float]
+) -> Iterator[Symbol]:
     for scored in rank(state.view, query, most, _LOCALIZE, commits):
         symbol = state.segments[scored.segment].symbol(scored.doc)
         yield from (symbol,) if symbol.name else islice(_top_level(state, symbol.path), 3)

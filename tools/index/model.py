@@ -52,6 +52,8 @@ class RepoMap:
     text: str
     tokens: int
     symbols: int
+    near: tuple[tuple[str, str], ...] = ()
+    """Words of the query that occur nowhere, each with one near to it that was looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

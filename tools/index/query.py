@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tools.index.words import STOP, stem, subwords
 
-__all__ = ["Query", "parse"]
+__all__ = ["Near", "Query", "parse"]
 
 _TITLE_WEIGHT = 3.0
 _MAX_TEXT = 60_000
@@ -37,6 +37,20 @@ class Query:
     frames: tuple[tuple[str, int, str], ...]
     """(path, line, function) of traceback entries and `path:line` mentions, outermost first."""
     wants_tests: bool
+    near: "tuple[Near, ...]" = ()
+    """Words that stand in for others; see `tools.index.near`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Near:
+    """A word that occurs nowhere, and one that does and is spelt nearly like it."""
+
+    asked: str
+    """As the question has it."""
+    found: str
+    """As the code has it, or its stem and `…`."""
+    word: str
+    """The search word."""
 
 
 def parse(text: str) -> Query:

@@ -7,7 +7,7 @@ are definitions; document numbers run file by file, the file's own document firs
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,18 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     U64 = NDArray[np.uint64]
 
-__all__ = ["FOREIGN", "TEST", "TEXT", "Head", "Postings", "Segment", "inverted", "split"]
+__all__ = [
+    "FOREIGN",
+    "TEST",
+    "TEXT",
+    "Head",
+    "Postings",
+    "Segment",
+    "inverted",
+    "letter_bits",
+    "spelt",
+    "split",
+]
 
 TEST, FOREIGN, TEXT = 1, 2, 4
 
@@ -149,6 +160,10 @@ class Segment:
     """First and last line of import statements, file by file."""
     import_at: "Ints"
     """Where each file's begin in `imports`, and the total."""
+    words: Postings
+    """Stemmed part of an identifier -> identifiers."""
+    vocabulary: bytes
+    """Those parts in the order of their hashes, each ended by a newline."""
     modules: bytes
     """What import statements name, each ended by a newline, file by file."""
     module_at: "Ints"
@@ -228,9 +243,15 @@ class Segment:
         return found
 
     @cached_property
-    def words(self) -> Postings:
-        """Stemmed part of an identifier -> identifiers."""
-        raise AssertionError("made with the segment")
+    def spellings(self) -> "tuple[NDArray[np.int64], NDArray[np.int64], U64]":
+        """Of each word of the vocabulary: where it starts, its bytes, and the set of its letters
+        as bits."""
+        import numpy as np
+
+        data = np.frombuffer(self.vocabulary, np.uint8)
+        ends = np.flatnonzero(data == ord("\n"))
+        starts = np.append(0, ends[:-1] + 1)
+        return starts, ends - starts, np.bitwise_or.reduceat(letter_bits()[data], starts)
 
     @cached_property
     def name_words(self) -> Postings:
@@ -316,8 +337,23 @@ class Segment:
         )
 
 
+@cache
+def letter_bits() -> "U64":
+    """By byte: a set of letters with this one in it. Letters that are not of ASCII share bits."""
+    import numpy as np
+
+    found = np.uint64(1) << (np.arange(256, dtype=np.uint64) % np.uint64(64))
+    found[ord("\n")] = 0
+    return found
+
+
 def split(names: bytes) -> Postings:
     """Stemmed part of a name -> number of the name. Names are lines, each ended by a newline."""
+    return spelt(names)[0]
+
+
+def spelt(names: bytes) -> tuple[Postings, bytes]:
+    """As `split`, and the parts as they are written, in the order of the postings."""
     import numpy as np
 
     owners: list[Ints] = []
@@ -335,12 +371,14 @@ def split(names: bytes) -> Postings:
         texts += pieces.split("\n")[:-1]
         lines_before += names.count(b"\n", at, end)
         at = end
-    stems = "\n".join([stem(t.lower()) for t in texts])
-    numbers = lines(stems.encode("utf-8", "replace")).hashes
+    stems = "\n".join([stem(t.lower()) for t in texts]).encode("utf-8", "replace")
+    starts, sizes, numbers = lines(stems)
     known, same = distinct(numbers)
     none = np.zeros(0, np.int32)
     terms = same[np.concatenate([none, *like])]
-    return inverted(numbers[known], terms, np.concatenate([none, *owners]))
+    postings = inverted(numbers[known], terms, np.concatenate([none, *owners]))
+    known = known[np.argsort(numbers[known])]
+    return postings, gather(stems, starts[known], sizes[known])
 
 
 _PIECE = 1 << 20

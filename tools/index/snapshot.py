@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "save"]
 
-_FORMAT = f"3.{EXTRACTOR_VERSION}"
+_FORMAT = f"4.{EXTRACTOR_VERSION}"
 """Raised with the layout, the way names are split, or what marks a file as a test."""
 _HEADER = struct.Struct("<8sQQI")
 _MAGIC = b"PMSNAP01"
@@ -34,7 +34,7 @@ _ARRAYS = (
     " signature_ends"
 ).split()
 _DERIVED = ("marks", "name_ends", "signature_ends")
-_TEXTS = ("names", "signatures", "modules")
+_TEXTS = ("names", "signatures", "modules", "vocabulary")
 
 
 def save(path: Path, segment: Segment) -> None:
@@ -146,11 +146,12 @@ def _segment(body: memoryview, table: Mapping[str, tuple[str, int, int]]) -> Seg
         paths=tuple(paths.decode("utf-8", "surrogateescape").split("\0")) if paths else (),
         blobs=tuple(lines("blobs")),
         idents=postings("idents"),
+        words=postings("words"),
         **{n: text(n) for n in _TEXTS},  # type: ignore[arg-type]
         **{n: array(n) for n in _ARRAYS if n not in _DERIVED},  # type: ignore[arg-type]
     )
     for name in _DERIVED:
         segment.__dict__[name] = array(name)
-    for name in _POSTINGS[1:]:
+    for name in _POSTINGS[2:]:
         segment.__dict__[name] = postings(name)
     return segment

@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-__all__ = ["STOP", "stem", "subwords"]
+__all__ = ["STOP", "spellings", "stem", "subwords"]
 
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\x00-\x7f]+|[0-9]+")
 
@@ -63,3 +63,8 @@ def _tidy(word: str) -> str:
 def subwords(text: str) -> tuple[str, ...]:
     """The stemmed parts of an identifier or phrase, in order, with repeats."""
     return tuple(stem(part.lower()) for part in _PART.findall(text))
+
+
+def spellings(text: str) -> dict[str, str]:
+    """The stemmed parts of a text, each as it is first written there."""
+    return {stem(part.lower()): part for part in reversed(_PART.findall(text))}
