@@ -7,13 +7,15 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import tools.enumerate as enumerate_
 from agent.ranker import load
 from agent.ranker.features import NAMES
 from tools.enumerate import apply, normal_form
+from training import ranker_fit
 from training.ranker import held_out, reserved_names
-from training.ranker_fit import Lists, calibrate, fit, ranks
+from training.ranker_fit import MEMBERS, Lists, calibrate, fit, ranks
 from training.ranker_tasks import made_task
 from training.sources import RESERVED, SourceFile, functions
 
@@ -60,6 +62,17 @@ def test_the_fit_learns_and_repeats_itself() -> None:
     )
     assert (ranks(one.scores(judged.x), judged) == 1).mean() > 0.5
     assert 0.5 < calibrate(one, judged) < 3.1
+
+
+def test_the_fit_is_the_mean_of_its_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    tasks = [(rng.normal(0, 1, (9, len(NAMES))).astype(np.float16), (n,)) for n in range(6)]
+    lists = Lists.of(tasks)
+    together = fit(lists, seed=3).scores(lists.x)
+    monkeypatch.setattr(ranker_fit, "MEMBERS", 1)
+    alone = [fit(lists, seed=3 + n).scores(lists.x) for n in range(MEMBERS)]
+    assert np.allclose(together, np.mean(alone, 0), atol=1e-4)
+    assert not np.allclose(alone[0], alone[1], atol=1e-2)
 
 
 def test_evaluation_is_left_out() -> None:
