@@ -165,10 +165,10 @@ def test_index_and_map(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr()
     assert "allowed" in told.out
     assert "of 60 tokens" in told.err
-    assert main(["map", "alowwed"]) == 0
+    assert main(["map", "alowed"]) == 0
     told = capsys.readouterr()
     assert "allowed" in told.out
-    assert "nothing holds alowwed: allowed is near" in told.err
+    assert "nothing holds alowed: allowed is near" in told.err
 
 
 def test_route_explain_names_every_place_and_reason(

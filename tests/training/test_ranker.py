@@ -55,7 +55,7 @@ def lists(rng: np.random.Generator, count: int) -> Lists:
 
 def test_the_fit_learns_and_repeats_itself() -> None:
     rng = np.random.default_rng(0)
-    train, judged = lists(rng, 300), lists(rng, 60)
+    train, judged = lists(rng, 120), lists(rng, 60)
     one, two = fit(train, seed=1), fit(train, seed=1)
     assert all(
         np.array_equal(getattr(one, n), getattr(two, n)) for n in ("inner", "outer", "direct")
