@@ -16,7 +16,7 @@ CODE = {
     "web/view.py": "from web.clean import sanitise_html\n\n\nclass Colour:\n    pass\n\n\n"
     "def render(page):\n    return sanitise_html(page)\n",
     "auth.py": "def authenticate(user):\n    return user.password\n\n\n"
-    "def configuration():\n    return {}\n",
+    "def configuration():\n    return defaults\n",
     "tests/test_clean.py": "def test_strip():\n    assert True\n",
 }
 
@@ -43,7 +43,9 @@ def test_a_word_that_stands_nowhere(tmp_path: Path, asked: str, found: str, name
         assert hits[0].reasons[0].lower() == f"near match: {found} for {asked}"
 
 
-@pytest.mark.parametrize("asked", ["sanitise", "html", "clean", "xyzzy", "cow", "c" * 60, "ß" * 20])
+@pytest.mark.parametrize(
+    "asked", ["sanitise", "html", "clean", "xyzzy", "cow", "segfaults", "c" * 60, "ß" * 20]
+)
 def test_words_that_stand_somewhere_or_near_to_nothing(tmp_path: Path, asked: str) -> None:
     index = opened(tmp_path, CODE)
     assert index.map(asked, 400).near == ()

@@ -26,9 +26,9 @@ _QUESTION = 8
 _SHORTEST = 4
 """Letters: three of them are near to too many words."""
 _LONGEST = 32
-_EDITS = ((9, 3), (7, 2), (0, 1))
-"""Letters from which on so many may be wrong; three only if the first half is right, so that
-`sanitizer` is near to `sanitise`."""
+_EDITS = ((9, 3), (8, 2), (0, 1))
+"""Letters from which on so many may be wrong: two if the first is right, and three if the first
+half is, so that `sanitizer` is near to `sanitise` and `segfault` not to `default`."""
 _TAKEN = 3
 """Near words that stand in for one that occurs nowhere."""
 _RARE = 16
@@ -133,7 +133,8 @@ def _candidates(segment: Segment, asked: str, edits: int) -> dict[str, int]:
     words: dict[str, int] = {}
     for n, distance in found.items():
         word = segment.vocabulary[starts[n] : starts[n] + sizes[n]].decode("utf-8", "replace")
-        if distance < 3 or word.startswith(asked[: min(len(asked) // 2, len(word))]):
+        right = (0, 0, 1, len(asked) // 2)[min(distance, 3)]
+        if word.startswith(asked[: min(right, len(word))]):
             words[word] = distance
     return words
 
