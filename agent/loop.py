@@ -79,10 +79,8 @@ def _flow(work: Work) -> Generator[Event, None, Outcome]:
 
 def _why_not(work: Work, step: Step) -> str:
     """Why a step was given up, in the words of the last thing that went wrong."""
-    if work.rivals > 1:
-        return f"{work.rivals} different changes satisfy the tests equally well"
-    if work.rivals == 1:
-        return "a change satisfies the tests, but the search for rivals was cut short"
+    if work.rivals:
+        return zero.doubt(work.rivals)
     last = work.last_failure.splitlines()[0] if work.last_failure else ""
     if last and work.unserved:
         return f"{last}; nothing else may or can try ({step.kind} steps)"

@@ -75,10 +75,9 @@ def try_candidates(
     else:
         work.rivals = len(result.rivals)
         finish.keep(work, patch)
-    work.notes.append(_doubt(work.rivals))
+    work.notes.append(doubt(work.rivals))
     yield Notice(
-        message=f"{by}: {_doubt(work.rivals)}; none is taken",
-        remedy="add a test that tells them apart, or review the offered patch",
+        message=f"{by}: {doubt(work.rivals)}; none is taken", remedy=_remedy(work, result, by=by)
     )
     return None
 
@@ -158,10 +157,27 @@ def fingerprint(work: Work, candidate: Candidate) -> str:
     return f"{candidate.path}\0{hashlib.sha256(content).hexdigest()}"
 
 
-def _doubt(rivals: int) -> str:
+def doubt(rivals: int) -> str:
+    """Why a change that satisfies the tests is not taken."""
     if rivals > 1:
         return f"{rivals} different changes satisfy the tests equally well"
     return "a change satisfies the tests, but the search for rivals was cut short"
+
+
+def _remedy(work: Work, result: Validation, *, by: str) -> str:
+    """What the user can do about a doubt."""
+    if work.rivals > 1:
+        return "add a test that tells them apart, or review the offered patch"
+    if by != "enumerate":
+        return "review the offered patch"
+    limits = work.deps.limits
+    timed = result.duration_s >= 0.9 * limits.zero_token_s
+    setting, now = (
+        ("seconds", round(limits.zero_token_s))
+        if timed
+        else ("candidates", limits.zero_token_candidates)
+    )
+    return f"agent config set zero_token.{setting} {3 * max(now, 1)}, or review the offered patch"
 
 
 def _patch(work: Work, candidate: Candidate) -> Patch:

@@ -15,6 +15,9 @@ def test_a_search_cut_short_gives_that_as_the_reason(tmp_path: Path) -> None:
     assert tried.generated == 180
     assert outcome(seen).verdict == "unverified"
     assert "cut short" in outcome(seen).reason
+    (told,) = [n for n in of(seen, events.Notice) if "cut short" in n.message]
+    assert told.remedy is not None
+    assert told.remedy.startswith("agent config set zero_token.candidates 180")
 
 
 def test_the_enumerators_own_order_can_be_asked_for(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -139,10 +140,8 @@ def _described(name: Literal["bwrap", "sandlock"]) -> str:
     return f"{name} {importlib.metadata.version(name)}"
 
 
-def attempt_escape(sandbox: Sandbox) -> str:
+def attempt_escape(sandbox: Sandbox, python: str = sys.executable) -> str:
     """Empty if the sandbox refused what it must and allowed what it must, else what was wrong."""
-    import sys
-
     with (
         tempfile.TemporaryDirectory(prefix="pointsman-probe-") as directory,
         socket.create_server(("127.0.0.1", 0)) as listener,
@@ -153,7 +152,7 @@ def attempt_escape(sandbox: Sandbox) -> str:
         listener.setblocking(False)
         port = str(listener.getsockname()[1])
         result = sandbox.run(
-            (sys.executable, "-I", "-S", "-c", ATTEMPTS, str(outside), str(inside), port),
+            (python, "-I", "-S", "-c", ATTEMPTS, str(outside), str(inside), port),
             cwd=inside,
             env={},
             limits=Limits(wall_s=20.0, memory_mb=512, processes=64),
