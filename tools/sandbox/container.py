@@ -76,7 +76,7 @@ class ContainerSandbox:
         if network:
             raise SandboxError("a container of an evaluation has no network")
         writable, cwd = checked(writable), cwd.absolute()
-        shown = checked(p for p in readable if within(p, self.lent) or within(cwd, (p,)))
+        shown = checked(p for p in readable if within(p, self.lent) or p == cwd)
         started, name = time.monotonic(), new_name()
         with guarded(writable, ()) as kept:
             identity = _identity(self.engine, writable)
@@ -142,8 +142,8 @@ class ContainerSandbox:
         git = {source: names for source in kept if (names := _names(source, modes))}
         for source, names in git.items():
             modes |= {name: (source, ",readonly") for name in names}
-        if self.workdir not in modes:  # what the image has there may tell of the fix
-            return [*_binds(modes), "--tmpfs", f"{self.workdir}:{TMPFS}"]
+        if self.workdir not in modes:  # else what the image has there, history and all, shows
+            raise SandboxError(f"{cwd} is in no directory that was given to the container")
         return _binds(modes)
 
 
