@@ -55,16 +55,25 @@ class NeverCancelled:
         return False
 
 
-def open_app(loaded: Loaded, root: Path, *, cancel: CancelToken | None = None) -> "App":
-    """Wire everything for the repository around `root`."""
-    return App(loaded, root, cancel or NeverCancelled())
+def open_app(
+    loaded: Loaded,
+    root: Path,
+    *,
+    cancel: CancelToken | None = None,
+    sandbox: "Sandbox | None" = None,
+) -> "App":
+    """Wire everything for the repository around `root`. `sandbox` replaces the settings' choice."""
+    return App(loaded, root, cancel or NeverCancelled(), sandbox)
 
 
 class App:
     """What the commands, the TUI, the server and the evals hold."""
 
-    def __init__(self, loaded: Loaded, root: Path, cancel: CancelToken) -> None:
+    def __init__(
+        self, loaded: Loaded, root: Path, cancel: CancelToken, sandbox: "Sandbox | None" = None
+    ) -> None:
         self.loaded = loaded
+        self._given_sandbox = sandbox
         self.settings: Settings = loaded.settings
         self.start = root
         self.cancel = cancel
@@ -104,6 +113,8 @@ class App:
     def sandbox(self) -> "Sandbox":
         from tools import sandbox
 
+        if self._given_sandbox is not None:
+            return sandbox.Cancelling(self._given_sandbox, self.cancel)
         mode = "direct" if self.settings.unsandboxed else self.settings.sandbox
         found = sandbox.pick(mode)
         if found.name == "sandlock" and os.geteuid() == 0 and not self.settings.as_root:

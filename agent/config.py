@@ -42,7 +42,7 @@ __all__ = [
 PROJECT_FILE = ".pointsman.toml"
 MAX_FILE_BYTES = 256 << 10
 # Variables with our prefix that are not settings.
-NOT_SETTINGS = ("POINTSMAN_DEBUG", "POINTSMAN_SANDBOX_SKIP")
+NOT_SETTINGS = ("POINTSMAN_CONTAINERS", "POINTSMAN_DEBUG", "POINTSMAN_SANDBOX_SKIP")
 MISSPELLED = 0.8
 """Likeness from which an unknown variable is taken for a misspelled setting, and refused."""
 

@@ -14,6 +14,7 @@ from agent.errors import ConfigError
 from evals.datasets.hide import hide_tests
 from evals.datasets.history import export
 from evals.datasets.instance import Instance
+from evals.images import image_of, tree_of
 
 __all__ = ["agent_repository", "grading_tree"]
 
@@ -53,12 +54,12 @@ def grading_tree(instance: Instance, target: Path) -> None:
 
 def _adds_tests(instance: Instance) -> bool:
     """Whether the source lacks the tests of `test_patch`."""
-    return bool(instance.source_bundle and not instance.source_dir and instance.test_patch.strip())
+    return bool(not instance.source_dir and instance.test_patch.strip())
 
 
 def _base(instance: Instance, target: Path) -> None:
-    if instance.source_dir:
-        source = Path(instance.source_dir)
+    if instance.source_dir or image_of(instance):
+        source = Path(instance.source_dir) if instance.source_dir else tree_of(instance)
         if not source.is_dir():
             raise ConfigError(f"{instance.instance_id}: there is no directory {source}")
         shutil.copytree(source, target, symlinks=True, ignore=_left_out)
@@ -71,7 +72,7 @@ def _base(instance: Instance, target: Path) -> None:
     else:
         raise ConfigError(
             f"{instance.instance_id}: the row has no source",
-            remedy="add source_dir (a tree at base_commit) or source_bundle (a git bundle)",
+            remedy="add source_dir (a tree at base_commit), source_bundle (a git bundle) or image",
         )
 
 

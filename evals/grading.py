@@ -12,9 +12,9 @@ from typing import Literal
 
 from evals.checkout import grading_tree
 from evals.datasets.instance import Instance
-from evals.datasets.sources import environment
 from evals.grade import Grade, grade, is_test_file, shadows_runner, statuses
 from evals.harness import errored_log, log_of
+from evals.images import container_for, environment_of, image_of
 from tools.errors import EditError, PointsmanError
 from tools.types import FileChange, Patch, Sandbox, TestRun
 
@@ -107,19 +107,22 @@ def run_tests(
 
     command = detect(root, instance.test_cmd)
     runner = TestRunner(
-        sandbox=sandbox,
+        sandbox=container_for(instance) or sandbox,
         root=root,
         command=command,
-        interpreter=environment(instance.requires) / "bin" / "python",
+        interpreter=environment_of(instance) / "bin" / "python",
         original_root=None,
         environ={},
     )
+    wanted = (*instance.FAIL_TO_PASS, *instance.PASS_TO_PASS)
+    files = tuple(dict.fromkeys(t.partition("::")[0] for t in wanted))
     ids = only
     if canary and command.kind == "pytest":
         name = f"test_{canary}.py"
         (root / name).write_text(CANARY.format(nonce=canary), encoding="utf-8")
-        wanted = (*instance.FAIL_TO_PASS, *instance.PASS_TO_PASS)
-        ids = (*dict.fromkeys(t.partition("::")[0] for t in wanted), name)
+        ids = (*files, name)
+    elif not ids and image_of(instance) and command.kind == "pytest":
+        ids = files  # the suites of such rows take longer than a grading may
     return runner.run(ids, timeout_s=timeout_s, per_test_timeout_s=TEST_S)
 
 

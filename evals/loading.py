@@ -1,6 +1,7 @@
 """The data set that a command names, as instances."""
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", action="append", default=[], metavar="GLOB", help="instance ids (repeatable)"
     )
+    parser.add_argument(
+        "--containers", choices=("auto", "docker", "podman", "off"),
+        help="what runs rows that come with an image (default: docker, else podman)",
+    )  # fmt: skip
 
 
 def instances(args: argparse.Namespace) -> "tuple[tuple[Instance, ...], Rejections]":
@@ -34,6 +39,7 @@ def instances(args: argparse.Namespace) -> "tuple[tuple[Instance, ...], Rejectio
     have been when they were built. Raises ConfigError when nothing is left."""
     from evals.datasets.load import is_recipes, load
 
+    _choose_engine(args)
     sandbox = sandbox_of(args)
     loaded = load(args.dataset, sandbox=sandbox, only=args.only, told=lambda line: say(args, line))
     found, rejected = loaded.instances, loaded.rejected
@@ -58,6 +64,14 @@ def _told(args: argparse.Namespace, name: str, why: str) -> None:
     say(args, f"rejected  {name}: {why}" if why else f"ok  {name}")
 
 
+def _choose_engine(args: argparse.Namespace) -> None:
+    """In the environment, where the processes that units run in find it."""
+    from evals.images import CHOICE
+
+    if args.containers:
+        os.environ[CHOICE] = args.containers
+
+
 def sandbox_of(args: argparse.Namespace) -> "Sandbox":
     """As the user's settings choose it."""
     from tools.sandbox import pick
@@ -71,6 +85,7 @@ def validate(args: argparse.Namespace) -> int:
     from evals.datasets.build import locked, write_lock
     from evals.datasets.load import directory_of, is_recipes, load, made, unlike, wanted
 
+    _choose_engine(args)
     sandbox = sandbox_of(args)
     if not is_recipes(args.dataset):
         rows = load(args.dataset, sandbox=sandbox, only=args.only)

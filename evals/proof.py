@@ -18,6 +18,7 @@ from evals.datasets.instance import Instance
 from evals.datasets.sources import cache_root
 from evals.grade import KEPT, statuses
 from evals.grading import grade_patch, run_tests
+from evals.images import identity_of, image_of
 from evals.result import write_json
 from tools.errors import PointsmanError
 from tools.types import Sandbox, TestRun
@@ -95,7 +96,13 @@ def _last(run: TestRun) -> str:
 
 def _remembered(instance: Instance, sandbox: Sandbox) -> str:
     """Only what held is kept: a flaw may be this machine's, and may go away."""
-    told = [FORMAT, sys.version_info[:2], sandbox.name, asdict(instance), _stamp(instance)]
+    try:
+        where = [sandbox.name, _stamp(instance)]
+        if image_of(instance):
+            where = [identity_of(instance)]
+    except PointsmanError as error:
+        return str(error)
+    told = [FORMAT, sys.version_info[:2], where, asdict(instance)]
     key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
     path = cache_root() / "proofs" / f"{key}.json"
     if path.is_file():

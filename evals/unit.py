@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evals.checkout import agent_repository
-from evals.datasets.sources import environment
 from evals.grading import Graded, grade_patch
 from evals.harness import LOG
+from evals.images import container_for, environment_of
 from evals.result import RESULT, UNIT, Result, Spent, Tokens, Unit, write_json
 from evals.story import plan_lines, story_lines
 from tools.errors import PointsmanError
@@ -102,7 +102,7 @@ def opened(unit: Unit, root: Path) -> "tuple[App, Task]":
     from agent.types import Task
 
     # The target's Python: an environment that holds what its tests need, and nothing else.
-    os.environ["VIRTUAL_ENV"] = str(environment(unit.instance.requires))
+    os.environ["VIRTUAL_ENV"] = str(environment_of(unit.instance))
     flags: dict[str, object] = {
         "max_wall_s": unit.max_wall_s,
         "zero_token_s": unit.zero_token_s,
@@ -116,7 +116,8 @@ def opened(unit: Unit, root: Path) -> "tuple[App, Task]":
         root=root,
         test_command=unit.instance.test_cmd,
     )
-    return open_app(load(flags, os.environ, root), root), task
+    box = container_for(unit.instance)
+    return open_app(load(flags, os.environ, root), root, sandbox=box), task
 
 
 def _follow(events: "Iterable[Event]") -> Seen:

@@ -19,7 +19,7 @@ from agent.errors import ConfigError, PointsmanError
 from agent.paths import cache_dir
 from evals.datasets.recipe import Package
 
-__all__ = ["SourceUnavailable", "cache_root", "environment", "sdist", "unpack"]
+__all__ = ["SourceUnavailable", "alone", "cache_root", "environment", "sdist", "unpack"]
 
 FETCH_S = 180
 
@@ -79,7 +79,7 @@ def environment(requires: tuple[str, ...]) -> Path:
     if (final / "ready").exists():
         return final
     final.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(final.with_name(f".{final.name}.lock")):
+    with alone(final.with_name(f".{final.name}.lock")):
         if not (final / "ready").exists():
             _make_environment(final, requires)
     return final
@@ -96,7 +96,7 @@ def _make_environment(final: Path, requires: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Of workers that begin at once one makes it, the others wait."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
