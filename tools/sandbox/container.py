@@ -6,6 +6,7 @@ command is given. An image has its own interpreter and variables, so the host's 
 
 import os
 import resource
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -33,6 +34,8 @@ PASSED = ("PYTHON", "LANG", "LC_", "TZ", "TERM", "CI", "NO_COLOR")
 """Variables that describe a run rather than the host it was asked from."""
 HOSTS_OWN = ("PYTHONUSERBASE", "PYTHONPATH", "PYTHONHOME")
 REMOVE_S = 60.0
+OUT_OF_MEMORY = "oom"
+"""A file that podman's monitor leaves where it was started, also where a child was killed."""
 KILLED, ENGINES_OWN = 137, (125, 126, 127)
 AS_CHILD = ("/bin/sh", "-c", '"$0" "$@"; exit "$?"')
 """The kernel does not deliver signals without a handler to process 1: a test that ends itself
@@ -78,7 +81,10 @@ class ContainerSandbox:
         writable, cwd = checked(writable), cwd.absolute()
         shown = checked(p for p in readable if within(p, self.lent) or p == cwd)
         started, name = time.monotonic(), new_name()
-        with guarded(writable, ()) as kept:
+        with (
+            guarded(writable, ()) as kept,
+            tempfile.TemporaryDirectory(prefix="pointsman-client-") as place,
+        ):
             identity = _identity(self.engine, writable)
             command = (
                 *(str(self.engine.program), "run", "--name", name, "--label", LABEL),
@@ -91,15 +97,15 @@ class ContainerSandbox:
                 *(self.image, *AS_CHILD[1:], *argv),
             )
             try:
-                child = popen(command, env=os.environ)
+                child = popen(command, env=os.environ, cwd=Path(place))
                 result = Watcher(child, limits, cancel).follow(argv, started)
-                return self._judged(name, result)
+                return self._judged(name, result, Path(place, OUT_OF_MEMORY).exists())
             except (OSError, ValueError) as error:
                 raise SandboxError(f"cannot start {self.name}: {error}", remedy=REMEDY) from error
             finally:
                 self._remove(name)
 
-    def _judged(self, name: str, result: CommandResult) -> CommandResult:
+    def _judged(self, name: str, result: CommandResult, starved: bool) -> CommandResult:
         """What the client's exit code alone does not tell."""
         if result.stopped or result.returncode not in (KILLED, *ENGINES_OWN):
             return result
@@ -110,7 +116,7 @@ class ContainerSandbox:
         if state[0] in ("created", "configured", "initialized"):
             said = result.stderr.decode(errors="replace").strip()[-300:]
             raise SandboxError(f"{self.name} could not start {self.image}: {said}", remedy=REMEDY)
-        memory = result.returncode == KILLED and state[-1] == "true"
+        memory = result.returncode == KILLED and (starved or state[-1] == "true")
         return replace(result, stopped="memory") if memory else result
 
     def _remove(self, name: str) -> None:

@@ -57,9 +57,26 @@ class Engine:
         return done.stdout
 
 
-@functools.cache
 def find_engine(choice: Choice) -> Engine:
-    """The engine of that name, or the first that answers. Raises SandboxError saying why none."""
+    """The engine of that name, or the first that answers. Raises SandboxError saying why none.
+
+    Asked once for this process: an engine that hangs would else be waited for by every row.
+    """
+    found = _asked(choice)
+    if isinstance(found, SandboxError):
+        raise found
+    return found
+
+
+@functools.cache
+def _asked(choice: Choice) -> Engine | SandboxError:
+    try:
+        return _first(choice)
+    except SandboxError as error:
+        return error
+
+
+def _first(choice: Choice) -> Engine:
     if choice == "off":
         raise SandboxError("containers are switched off", remedy="leave out --containers off")
     reasons = []
