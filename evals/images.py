@@ -15,8 +15,9 @@ import subprocess
 import sysconfig
 import tarfile
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -69,7 +70,8 @@ class Image:
     """One that was looked into. `tree` and `env` are directories of the cache."""
 
     engine: Engine
-    name: str
+    digest: str
+    """What containers are made from: another image that gets its name later changes nothing."""
     tree: Path
     env: Path
     environment: Mapping[str, str]
@@ -114,9 +116,10 @@ def _looked_into(instance: Instance) -> Image:
     try:
         return _image(name, _choice())
     except SandboxError as error:
-        raise ConfigError(
-            f"{instance.instance_id} runs in the image {name}: {error}; next: {error.remedy}"
-        ) from error
+        following = f"; next: {error.remedy}" if error.remedy else ""
+        raise ConfigError(f"it runs in the image {name}: {error}{following}") from error
+    except OSError as error:  # a full disk, say
+        raise ConfigError(f"the image {name} cannot be copied: {error}") from error
 
 
 def _choice() -> Choice:
@@ -130,17 +133,17 @@ def _choice() -> Choice:
 @functools.cache
 def _image(name: str, choice: Choice) -> Image:
     engine = find_engine(choice)
-    digest = _present(engine, name).removeprefix("sha256:")[:16]
-    place = cache_root() / "images" / f"{FORMAT}-{digest}"
+    digest = _present(engine, name)
+    place = cache_root() / "images" / f"{FORMAT}-{digest[:16]}"
     place.mkdir(parents=True, exist_ok=True)
     told = place / "image.json"
     with alone(place / "lock"):
         if not told.exists():
-            write_json(told, _made(engine, name, place))
+            write_json(told, {"name": name, **_made(engine, digest, place)})
     known = json.loads(told.read_text("utf-8"))
     return Image(
         engine=engine,
-        name=name,
+        digest=digest,
         tree=place / "tree",
         env=place / "env",
         environment=known["environment"],
@@ -148,15 +151,16 @@ def _image(name: str, choice: Choice) -> Image:
 
 
 def _present(engine: Engine, name: str) -> str:
-    """The id of an image, which is pulled where it is not there yet."""
+    """The digest of an image, which is pulled where it is not there yet."""
     ask = ("image", "inspect", "--format", "{{.Id}}")
-    try:
-        return engine.call(*ask, name).decode().strip()
-    except SandboxError:
-        registry = "." in name.partition("/")[0] or name.startswith("localhost/")
-        full = name if registry else f"docker.io/{name}"
-        engine.call("pull", "--quiet", full, timeout_s=PULL_S)
-        return engine.call(*ask, name).decode().strip()
+    host = name.partition("/")[0]
+    registry = host == "localhost" or "." in host or ":" in host
+    full = name if registry else f"docker.io/{name}"  # podman asks which registry is meant
+    for known in dict.fromkeys((name, full)):
+        with suppress(SandboxError):
+            return engine.call(*ask, known).decode().strip().removeprefix("sha256:")
+    engine.call("pull", "--quiet", full, timeout_s=PULL_S)
+    return engine.call(*ask, full).decode().strip().removeprefix("sha256:")
 
 
 def _sandbox(image: Image) -> ContainerSandbox:
@@ -171,20 +175,20 @@ def _sandbox(image: Image) -> ContainerSandbox:
                 lent.append(overlay)
     return ContainerSandbox(
         engine=image.engine,
-        image=image.name,
+        image=image.digest,
         workdir=WORKDIR,
         lent=tuple(lent),
         environment=image.environment,
     )
 
 
-def _made(engine: Engine, name: str, place: Path) -> dict[str, object]:
+def _made(engine: Engine, digest: str, place: Path) -> dict[str, object]:
     """Copy the tree out, run the image's Python, and try what must be refused."""
     tree, env = place / "tree", place / "env"
     for directory in (tree, env):
         shutil.rmtree(directory, ignore_errors=True)
-    _copied(engine, name, tree)
-    bare = Image(engine=engine, name=name, tree=tree, env=env, environment={})
+    _copied(engine, digest, tree)
+    bare = Image(engine=engine, digest=digest, tree=tree, env=env, environment={})
     said = _sandbox(bare).run(
         ("bash", "-c", ACTIVATED, DESCRIBE), cwd=tree, env={}, limits=Limits(), readable=(tree,)
     )
@@ -194,15 +198,15 @@ def _made(engine: Engine, name: str, place: Path) -> dict[str, object]:
         why = said.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise SandboxError(
             f"its Python cannot be run: {why[0][:200]}",
-            remedy=f"{engine.name} run --rm -it {name} bash",
+            remedy=f"{engine.name} run --rm -it {digest[:12]} bash",
         ) from None
     inside = {k: v for k, v in told["environment"].items() if k not in NOT_ITS_OWN}
     _stand_in(env, told)
-    ready = Image(engine=engine, name=name, tree=tree, env=env, environment=inside)
+    ready = Image(engine=engine, digest=digest, tree=tree, env=env, environment=inside)
     allowed = attempt_escape(_sandbox(ready), told["executable"])
     if allowed:
         raise SandboxError(f"{engine.name} does not confine: {allowed}", remedy="agent doctor")
-    return {"image": name, "environment": inside}
+    return {"environment": inside}
 
 
 def _stand_in(env: Path, told: Mapping[str, object]) -> None:
@@ -232,10 +236,10 @@ def _stand_in(env: Path, told: Mapping[str, object]) -> None:
         path.chmod(0o755)  # whatever our umask: inside is another user, if we are root
 
 
-def _copied(engine: Engine, name: str, tree: Path) -> None:
+def _copied(engine: Engine, digest: str, tree: Path) -> None:
     """The files of the image below WORKDIR become `tree`; no command of the image is run."""
     container = new_name()
-    engine.call("create", "--name", container, "--label", LABEL, "--pull", "never", name, "true")
+    engine.call("create", "--name", container, "--label", LABEL, "--pull", "never", digest, "true")
     try:
         argv = [str(engine.program), "cp", f"{container}:{WORKDIR}", "-"]
         with (
@@ -244,14 +248,27 @@ def _copied(engine: Engine, name: str, tree: Path) -> None:
             subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=said) as client,
         ):
             assert client.stdout is not None
-            _extracted(client.stdout, Path(scratch))
-            if client.wait(COPY_S):
+            with _ending(client, COPY_S):
+                _extracted(client.stdout, Path(scratch))
+            if client.wait():
                 said.seek(0)
                 why = said.read().decode(errors="replace").strip()[-300:]
                 raise SandboxError(f"it has no {WORKDIR}: {why}", remedy="add source_dir to it")
             (Path(scratch) / WORKDIR.name).rename(tree)
     finally:
         engine.call("rm", "--force", container)
+
+
+@contextmanager
+def _ending(client: subprocess.Popen[bytes], seconds: float) -> Iterator[None]:
+    """An engine that hangs is not waited for any longer than that."""
+    timer = threading.Timer(seconds, client.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _extracted(stream: IO[bytes], target: Path) -> None:
