@@ -1,6 +1,7 @@
 """Terms found and told apart as arrays: the same as one by one, in any bytes."""
 
 import re
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -8,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tools.index import segment, tokens
+from tools.index import postings, tokens
 from tools.index.build import build
 from tools.index.extract import extract
+from tools.index.postings import split
 from tools.index.records import parts
-from tools.index.segment import split
 from tools.index.words import subwords
 
 WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
@@ -96,14 +97,18 @@ def test_a_segment_is_the_same_in_whatever_pieces_it_is_put_together(
     files = [(f"shop/m{i}.py", str(i), data) for i, data in enumerate(records)]
     whole = build(files)
     monkeypatch.setattr("tools.index.build._BATCH", 100)
-    monkeypatch.setattr("tools.index.segment._PIECE", 50)
+    monkeypatch.setattr("tools.index.postings._PIECE", 50)
     pieces = build(files)
     for name in ("idents", "words", "name_words", "path_words", "by_name"):
         for column in ("hashes", "starts", "items"):
             one, other = (getattr(getattr(s, name), column) for s in (whole, pieces))
             assert one.dtype == other.dtype
             assert one.tolist() == other.tolist(), name
-    assert len(whole.words.hashes) > 10
+    assert whole.vocabulary == pieces.vocabulary
+    assert whole.lengths.tolist() == pieces.lengths.tolist()
+    written = whole.vocabulary.decode().split()
+    assert len(written) == len(whole.words.hashes) > 10
+    assert all(len(whole.words.of(word)) for word in written)
 
 
 def test_postings_sorted_in_pieces_are_those_sorted_at_once(
@@ -114,12 +119,28 @@ def test_postings_sorted_in_pieces_are_those_sorted_at_once(
     terms = np.minimum(chance.integers(0, 90_000, 300_000), 70_000)  # one of them very often
     items = np.arange(300_000)
     counts = chance.integers(1, 9, 300_000).astype(np.uint8)
-    whole = segment.inverted(known, terms, items, counts)
-    monkeypatch.setattr(segment, "_SORTED", 7_000)
-    parts = segment.inverted(known, terms, items, counts)
+    whole = postings.inverted(known, terms, items, counts)
+    monkeypatch.setattr(postings, "_SORTED", 7_000)
+    parts = postings.inverted(known, terms, items, counts)
     assert whole.counts is not None
     assert parts.counts is not None
     assert np.array_equal(whole.hashes, parts.hashes)
     assert np.array_equal(whole.starts, parts.starts)
     assert np.array_equal(whole.items, parts.items)
     assert np.array_equal(whole.counts, parts.counts)
+
+
+def test_millions_of_pairs_take_few_bytes_each() -> None:
+    pairs = 5_000_000
+    terms = (np.arange(pairs, dtype=np.int32) * 7919) % 50_000
+    items = np.arange(pairs, dtype=np.int32)
+    counts = np.ones(pairs, np.uint8)
+    tracemalloc.start()
+    try:
+        found = postings.inverted(np.arange(50_000, dtype=np.uint64), terms, items, counts)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.of("no such term").tolist() == []
+    assert held < 6 * pairs
+    assert peak < 16 * pairs

@@ -7,8 +7,9 @@ With all records unpacked side by side, and a number of eight bytes for each of 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from tools.index.postings import by_hash, sorted_out, spelt
 from tools.index.records import Parts, Record, unpacked
-from tools.index.segment import Segment, inverted, spelt
+from tools.index.segment import Segment
 from tools.index.tokens import distinct, gather, lines
 
 if TYPE_CHECKING:
@@ -68,18 +69,21 @@ def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: list[Draft]) -
     import numpy as np
 
     d = _joined(drafts)
-    sizes = np.frombuffer(d.sizes, "<u4")
-    docs = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-    tally = np.frombuffer(d.counts, np.uint8)
     spans = lines(d.terms[:-1])
     one, like = distinct(spans.hashes)
-    terms = like.astype(np.int32)[np.frombuffer(d.numbers, np.int32)]
+    order, rank = by_hash(spans.hashes[one])
+    terms = rank[like][np.frombuffer(d.numbers, np.int32)]
     d = d._replace(numbers=b"")
-    idents = inverted(spans.hashes[one], terms, docs, tally)
-    lengths = np.bincount(docs, weights=tally, minlength=len(sizes)).astype(np.float32)
+    hashes = spans.hashes[one[order]]
+    known = gather(d.terms, spans.starts[one[order]], spans.sizes[one[order]])
+    d = d._replace(terms=b"")
+    del spans, one, like, order, rank
+    sizes = np.frombuffer(d.sizes, "<u4")
+    tally = np.frombuffer(d.counts, np.uint8)
+    docs = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    idents = sorted_out(hashes, terms, docs, tally)
     del docs, terms
-    one = one[np.argsort(spans.hashes[one])]
-    words, vocabulary = spelt(gather(d.terms, spans.starts[one], spans.sizes[one]))
+    words, vocabulary = spelt(known)
     return Segment(
         paths=tuple(paths),
         blobs=tuple(blobs),
@@ -88,7 +92,7 @@ def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: list[Draft]) -
         kinds=np.frombuffer(d.kinds, np.uint8),
         lines=np.frombuffer(d.lines, "<u4").astype(np.int32),
         ends=np.frombuffer(d.ends, "<u4").astype(np.int32),
-        lengths=lengths,
+        lengths=_sums(tally, sizes),
         idents=idents,
         words=words,
         vocabulary=vocabulary,
@@ -99,6 +103,16 @@ def assembled(paths: Sequence[str], blobs: Sequence[str], drafts: list[Draft]) -
         modules=d.modules,
         module_at=_offsets(d.named),
     )
+
+
+def _sums(tally: "NDArray[np.uint8]", sizes: "NDArray[np.uint32]") -> "NDArray[np.float32]":
+    """Sums of consecutive counts, so many of them each time."""
+    import numpy as np
+
+    ends = np.cumsum(sizes, dtype=np.int64)
+    total = np.append(np.uint32(0), np.cumsum(tally, dtype=np.uint32))
+    found: NDArray[np.float32] = np.diff(total[np.append(0, ends)]).astype(np.float32)
+    return found
 
 
 def _joined(drafts: list[Draft]) -> Draft:

@@ -7,9 +7,10 @@ stands in no code, and what happens to be spelt like it says nothing.
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tools.index.postings import letter_bits
 from tools.index.query import Near, Query
 from tools.index.search import View
-from tools.index.segment import Segment, letter_bits
+from tools.index.segment import Segment
 from tools.index.words import spellings, stem
 
 if TYPE_CHECKING:

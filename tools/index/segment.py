@@ -7,14 +7,13 @@ are definitions; document numbers run file by file, the file's own document firs
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from itertools import pairwise
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tools.index.languages import is_test, is_vendored, language_of
+from tools.index.postings import Postings, inverted, letter_bits, split, whole_lines
 from tools.index.records import KINDS, Definition
-from tools.index.tokens import distinct, gather, hash_text, hashes, lines, parts_of_names
-from tools.index.words import stem
+from tools.index.tokens import distinct, hashes
 from tools.types import Symbol
 
 if TYPE_CHECKING:
@@ -25,104 +24,9 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     U64 = NDArray[np.uint64]
 
-__all__ = [
-    "FOREIGN",
-    "TEST",
-    "TEXT",
-    "Head",
-    "Postings",
-    "Segment",
-    "inverted",
-    "letter_bits",
-    "spelt",
-    "split",
-]
+__all__ = ["FOREIGN", "TEST", "TEXT", "Head", "Segment"]
 
 TEST, FOREIGN, TEXT = 1, 2, 4
-
-
-class Postings:
-    """Term -> numbers, as one flat array: term `t` has `items[starts[t]:starts[t+1]]`.
-
-    Terms are known by their hashes, in order, and looked up by bisection: nothing is made ready
-    before the first question.
-    """
-
-    def __init__(
-        self, hashes: "U64", starts: "Ints", items: "Ints", counts: "Bytes | None" = None
-    ) -> None:
-        self.hashes, self.starts, self.items, self.counts = hashes, starts, items, counts
-
-    def of(self, term: str) -> "Ints":
-        """Numbers of a term; none for a term that is not there."""
-        import numpy as np
-
-        wanted = np.uint64(hash_text(term.encode("utf-8", "replace")))
-        at = int(np.searchsorted(self.hashes, wanted))
-        if at == len(self.hashes) or self.hashes[at] != wanted:
-            return self.items[:0]
-        return self.items[self.starts[at] : self.starts[at + 1]]
-
-    def gather(self, terms: "Ints") -> "Ints":
-        """Positions in `items` of the postings of many terms, without a loop over them."""
-        import numpy as np
-
-        first = self.starts[terms]
-        sizes = self.starts[terms + 1] - first
-        ends = np.cumsum(sizes)
-        total = int(ends[-1]) if len(ends) else 0
-        at: Ints = (np.arange(total) + np.repeat(first - ends + sizes, sizes)).astype(np.int32)
-        return at
-
-
-def inverted(
-    known: "U64",
-    terms: "Ints | NDArray[np.int64]",
-    items: "Ints | NDArray[np.int64]",
-    counts: "Bytes | None" = None,
-) -> Postings:
-    """Postings from pairs of a term and a number, in the order of the numbers.
-
-    Terms are numbers in `known`, the hashes of different terms, in any order.
-    """
-    import numpy as np
-
-    by_hash = np.argsort(known)
-    rank = np.empty(len(known), np.int32)
-    rank[by_hash] = np.arange(len(known), dtype=np.int32)
-    term = rank[terms]
-    starts = np.append(0, np.cumsum(np.bincount(term, minlength=len(known)))).astype(np.int32)
-    found = np.empty(len(term), np.int32)
-    tally = None if counts is None else np.empty(len(term), counts.dtype)
-    # Some terms after others: the order of all at once takes 20 bytes for each pair.
-    steps = np.searchsorted(starts, np.arange(_SORTED, len(term), _SORTED))
-    for first, end in pairwise([0, *steps.tolist(), len(known)]):
-        own = slice(None) if end - first == len(known) else _between(term, first, end)
-        order = _order(term[own] - np.int32(first), end - first)
-        at = slice(starts[first], starts[end])
-        found[at] = items[own][order]
-        if tally is not None and counts is not None:
-            tally[at] = counts[own][order]
-    return Postings(known[by_hash], starts, found, tally)
-
-
-_SORTED = 1 << 21
-
-
-def _between(term: "Ints", first: int, end: int) -> "NDArray[np.int64]":
-    import numpy as np
-
-    return np.flatnonzero((term >= first) & (term < end))
-
-
-def _order(term: "Ints", count: int) -> "NDArray[np.int64]":
-    """Sorting what fits 16 bits is by radix, eight times faster; one half after the other."""
-    import numpy as np
-
-    order = np.argsort((term & 0xFFFF).astype(np.uint16), kind="stable")
-    if count > 1 << 16:
-        order = order[np.argsort((term >> 16).astype(np.uint16)[order], kind="stable")]
-    return order
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,24 +175,24 @@ class Segment:
 
         hashes = self.last_hashes
         one, like = distinct(hashes)
-        return inverted(hashes[one], like, np.arange(self.docs))
+        return inverted(hashes[one], like, np.arange(self.docs, dtype=np.int32))
 
-    @cached_property
+    @property
     def lasts(self) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
         """Where in `names` the last part of each name starts, and its bytes."""
         import numpy as np
 
-        data = np.frombuffer(self.names, np.uint8)
-        dots = np.append(-1, np.flatnonzero((data == ord(".")) | (data == ord("\n"))))
-        # The last dot or newline before each end.
-        starts = dots[np.searchsorted(dots, self.name_ends) - 1] + 1
-        return starts, self.name_ends.astype(np.int64) - starts
+        return _lasts(np.frombuffer(self.names, np.uint8))
 
     @property
     def last_hashes(self) -> "U64":
         import numpy as np
 
-        return hashes(np.frombuffer(self.names, np.uint8), *self.lasts)
+        found = [np.zeros(0, np.uint64)]
+        for names in whole_lines(self.names):
+            data = np.frombuffer(names, np.uint8)
+            found.append(hashes(data, *_lasts(data)))
+        return np.concatenate(found)
 
     def word_docs(self, word: str) -> "tuple[Ints, NDArray[np.float32]]":
         """Documents with an identifier that has this part, and how often; a document may repeat."""
@@ -337,52 +241,14 @@ class Segment:
         )
 
 
-@cache
-def letter_bits() -> "U64":
-    """By byte: a set of letters with this one in it. Letters that are not of ASCII share bits."""
+def _lasts(names: "Bytes") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
     import numpy as np
 
-    found = np.uint64(1) << (np.arange(256, dtype=np.uint64) % np.uint64(64))
-    found[ord("\n")] = 0
-    return found
-
-
-def split(names: bytes) -> Postings:
-    """Stemmed part of a name -> number of the name. Names are lines, each ended by a newline."""
-    return spelt(names)[0]
-
-
-def spelt(names: bytes) -> tuple[Postings, bytes]:
-    """As `split`, and the parts as they are written, in the order of the postings."""
-    import numpy as np
-
-    owners: list[Ints] = []
-    like: list[Ints] = []
-    texts: list[str] = []
-    lines_before = at = 0
-    # In pieces of whole lines: a part of a name takes 100 bytes while parts are told apart.
-    while at < len(names):
-        end = names.find(b"\n", min(at + _PIECE, len(names) - 1)) + 1
-        own, found, buffer = parts_of_names(names[at : end - 1])
-        one, same = distinct(found.hashes)
-        owners.append((own + lines_before).astype(np.int32))
-        like.append((same + len(texts)).astype(np.int32))
-        pieces = gather(buffer, found.starts[one], found.sizes[one]).decode("utf-8", "replace")
-        texts += pieces.split("\n")[:-1]
-        lines_before += names.count(b"\n", at, end)
-        at = end
-    stems = "\n".join([stem(t.lower()) for t in texts]).encode("utf-8", "replace")
-    starts, sizes, numbers = lines(stems)
-    known, same = distinct(numbers)
-    none = np.zeros(0, np.int32)
-    terms = same[np.concatenate([none, *like])]
-    postings = inverted(numbers[known], terms, np.concatenate([none, *owners]))
-    known = known[np.argsort(numbers[known])]
-    return postings, gather(stems, starts[known], sizes[known])
-
-
-_PIECE = 1 << 20
-"""Bytes of names that are split at once."""
+    dots = np.append(-1, np.flatnonzero((names == ord(".")) | (names == ord("\n"))))
+    ends = np.flatnonzero(names == ord("\n"))
+    # The last dot or newline before each end.
+    starts = dots[np.searchsorted(dots, ends) - 1] + 1
+    return starts, ends - starts
 
 
 def _line_ends(texts: bytes) -> "Ints":

@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.index.postings import Postings
 from tools.index.records import EXTRACTOR_VERSION
-from tools.index.segment import Postings, Segment
+from tools.index.segment import Segment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,8 @@ _FORMAT = f"4.{EXTRACTOR_VERSION}"
 """Raised with the layout, the way names are split, or what marks a file as a test."""
 _HEADER = struct.Struct("<8sQQI")
 _MAGIC = b"PMSNAP01"
+_LARGE = 32 << 20
+"""Bytes; of a smaller one all will be read soon."""
 _POSTINGS = ("idents", "words", "name_words", "path_words", "by_name")
 _ARRAYS = (
     "first_doc generated marks kinds lines ends lengths imports import_at module_at name_ends"
@@ -113,6 +116,8 @@ def load(path: Path) -> Segment | None:
     view = memoryview(data)
     if zlib.crc32(view[_HEADER.size :]) != checksum:
         return None
+    if len(data) > _LARGE and hasattr(mmap, "MADV_DONTNEED"):
+        data.madvise(mmap.MADV_DONTNEED)  # what the checksum read need not stay
     version, table = json.loads(data[_HEADER.size : _HEADER.size + n_contents])
     return _segment(view[_HEADER.size + n_contents :], table) if version == _FORMAT else None
 

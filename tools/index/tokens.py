@@ -152,10 +152,10 @@ def distinct(hashes: "U64") -> "tuple[I64, I64]":
     count = len(hashes)
     bits = max(8, min(22, count.bit_length() + 2))
     slots = (hashes >> np.uint64(64 - bits)).astype(np.int64)
-    numbers = np.arange(count)
-    table = np.zeros(1 << bits, np.int64)
-    table[slots] = numbers
+    table = np.zeros(1 << bits, np.int32)
+    table[slots] = np.arange(count, dtype=np.int32)
     first = table[slots]
+    del slots, table
     lost = np.flatnonzero(hashes[first] != hashes)
     if len(lost):
         _, one, like = np.unique(hashes[lost], return_index=True, return_inverse=True)

@@ -180,11 +180,11 @@ def _first(
     store.save(str(root), {}, now, ())
     fit = {p: b for p, b in keeper.blobs.items() if b[0] != "!"}
     blobs = {p: b for p, b in fit.items() if before.get(p) != b}
-    keys = {p: (b, languages[p]) for p, b in blobs.items()}
     parsed = len({(b, languages[p]) for p, b in fit.items()})
     gone = {*look.out, *(p for p in look.suspects if p not in fit)} & before.keys()
     records: dict[str, Record] = {}
     if before or not drafts:
+        keys = {p: (b, languages[p]) for p, b in blobs.items()}
         drafts, stored = [], _stored(store, set(keys.values()))
         records = {p: stored[k] for p, k in keys.items()}
     return Change(now, (), blobs, records, tuple(sorted(gone)), parsed, drafts)

@@ -34,7 +34,7 @@ place of the blob id, and no record."""
 _FRAME = struct.Struct("<40sI")
 _DRAFT = b"draft"
 """In place of a blob id."""
-_DRAFT_BYTES = 8 << 20
+_DRAFT_BYTES = 4 << 20
 """Of sources, after which a draft is sent: it is held once, by the process that asked."""
 _SIZES = struct.Struct(f"<{len(Draft._fields)}Q")
 _START = (
@@ -275,4 +275,4 @@ def _batches(
         yield batch
 
 
-_BATCH = 1 << 20
+_BATCH = 1 << 19
