@@ -1,4 +1,4 @@
-"""An instance: SWE-bench's row, and what we need besides to run it without Docker.
+"""An instance: SWE-bench's row, and what we need besides to run it without an image.
 
 Field names are the official ones, so that rows pass through unchanged.
 """
@@ -56,6 +56,8 @@ class Instance:
     """Where a mined fix was found; never shown to an agent."""
     # swebench 5.
     image: str = ""
+    """Holds the base commit at /testbed and the environment of its tests; used where the row has no
+    source of its own."""
     eval_script: str = ""
     log_parser: str = ""
     eval_type: str = ""

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -233,3 +234,34 @@ def test_without_an_engine_a_row_is_rejected_with_what_to_do(tmp_path: Path) -> 
     none = said("auto", str(tmp_path))
     assert "docker is not installed; podman is not installed" in none
     assert "next: start Docker, or: apt install podman" in none
+
+
+@pytest.mark.usefixtures("image")
+def test_an_image_that_is_no_use_is_a_reason_to_reject_its_row(tmp_path: Path) -> None:
+    def empty(tar: tarfile.TarFile, scratch: Path) -> None:
+        containers.bare(tar, scratch)
+        (scratch / "testbed").mkdir()
+        tar.add(scratch / "testbed", "testbed")
+
+    for fill, why in ((containers.bare, "it has no /testbed"), (empty, "no Python in it")):
+        with containers.made(tmp_path, fill) as (_, name):
+            row = from_row(containers.row(name), where="test")
+            assert why in flaw(row, pick("none"))
+
+
+def test_an_image_that_is_not_there_is_pulled_by_its_full_name(tmp_path: Path) -> None:
+    """Told by a program that stands in for the client: no registry can be asked here."""
+    program = tmp_path / "podman"
+    program.write_text(
+        f'#!/bin/sh\ncd {tmp_path}\necho "$*" >> asked\n'
+        "case $1 in pull) touch there;; image) test -e there && echo sha256:abc;; esac\n"
+    )
+    program.chmod(0o755)
+    engine = Engine(name="podman", program=program)
+    assert images._present(engine, "swebench/x:latest") == "abc"
+    assert [x for x in (tmp_path / "asked").read_text().splitlines() if "pull" in x] == [
+        "pull --quiet docker.io/swebench/x:latest"
+    ]
+    (tmp_path / "there").unlink()
+    images._present(engine, "ghcr.io/own/x")
+    assert "pull --quiet ghcr.io/own/x" in (tmp_path / "asked").read_text()
