@@ -33,6 +33,8 @@ all that a user runs on the machine; --pids-limit counts those of the container.
 PASSED = ("PYTHON", "LANG", "LC_", "TZ", "TERM", "CI", "NO_COLOR")
 """Variables that describe a run rather than the host it was asked from."""
 HOSTS_OWN = ("PYTHONUSERBASE", "PYTHONPATH", "PYTHONHOME")
+CLIENT_MB = 1024
+"""The client itself takes 40 to 80 MB; the memory of the command is the engine's to limit."""
 REMOVE_S = 60.0
 OUT_OF_MEMORY = "oom"
 """A file that podman's monitor leaves where it was started, also where a child was killed."""
@@ -98,7 +100,10 @@ class ContainerSandbox:
             )
             try:
                 child = popen(command, env=os.environ, cwd=Path(place))
-                result = Watcher(child, limits, cancel).follow(argv, started)
+                watched = replace(limits, memory_mb=max(limits.memory_mb, CLIENT_MB))
+                result = Watcher(child, watched, cancel).follow(argv, started)
+                # what was measured is the client, not what ran inside
+                result = replace(result, peak_rss_mb=0.0)
                 return self._judged(name, result, Path(place, OUT_OF_MEMORY).exists())
             except (OSError, ValueError) as error:
                 raise SandboxError(f"cannot start {self.name}: {error}", remedy=REMEDY) from error
