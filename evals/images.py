@@ -153,14 +153,14 @@ def _image(name: str, choice: Choice) -> Image:
 def _present(engine: Engine, name: str) -> str:
     """The digest of an image, which is pulled where it is not there yet."""
     ask = ("image", "inspect", "--format", "{{.Id}}")
-    host = name.partition("/")[0]
-    registry = host == "localhost" or "." in host or ":" in host
-    full = name if registry else f"docker.io/{name}"  # podman asks which registry is meant
-    for known in dict.fromkeys((name, full)):
-        with suppress(SandboxError):
-            return engine.call(*ask, known).decode().strip().removeprefix("sha256:")
-    engine.call("pull", "--quiet", full, timeout_s=PULL_S)
-    return engine.call(*ask, full).decode().strip().removeprefix("sha256:")
+    try:
+        said = engine.call(*ask, name)
+    except SandboxError:
+        # podman asks which registry is meant, but for a reference of docker's.
+        full = f"docker://{name}" if engine.name == "podman" else name
+        told = engine.call("pull", "--quiet", full, timeout_s=PULL_S)  # its full name, or its id
+        said = engine.call(*ask, told.decode().strip())
+    return said.decode().strip().removeprefix("sha256:")
 
 
 def _sandbox(image: Image) -> ContainerSandbox:

@@ -12,6 +12,7 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -249,19 +250,24 @@ def test_an_image_that_is_no_use_is_a_reason_to_reject_its_row(tmp_path: Path) -
             assert why in flaw(row, pick("none"))
 
 
-def test_an_image_that_is_not_there_is_pulled_by_its_full_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [("docker", "swebench/x:latest"), ("podman", "docker://swebench/x:latest")],
+)
+def test_an_image_that_is_not_there_is_pulled(
+    name: Literal["docker", "podman"], full: str, tmp_path: Path
+) -> None:
     """Told by a program that stands in for the client: no registry can be asked here."""
-    program = tmp_path / "podman"
+    program = tmp_path / name
     program.write_text(
         f'#!/bin/sh\ncd {tmp_path}\necho "$*" >> asked\n'
-        "case $1 in pull) touch there;; image) test -e there && echo sha256:abc;; esac\n"
+        "case $1 in pull) touch there; echo known-by;; image) test -e there && echo sha256:abc;; esac\n"
     )
     program.chmod(0o755)
-    engine = Engine(name="podman", program=program)
+    engine = Engine(name=name, program=program)
     assert images._present(engine, "swebench/x:latest") == "abc"
-    assert [x for x in (tmp_path / "asked").read_text().splitlines() if "pull" in x] == [
-        "pull --quiet docker.io/swebench/x:latest"
-    ]
-    (tmp_path / "there").unlink()
-    images._present(engine, "ghcr.io/own/x")
-    assert "pull --quiet ghcr.io/own/x" in (tmp_path / "asked").read_text()
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[1] == f"pull --quiet {full}"
+    assert asked[2].endswith("{{.Id}} known-by")
+    assert images._present(engine, "swebench/x:latest") == "abc"
+    assert len((tmp_path / "asked").read_text().splitlines()) == 4
