@@ -261,7 +261,8 @@ def test_an_image_that_is_not_there_is_pulled(
     program = tmp_path / name
     program.write_text(
         f'#!/bin/sh\ncd {tmp_path}\necho "$*" >> asked\n'
-        "case $1 in pull) touch there; echo known-by;; image) test -e there && echo sha256:abc;; esac\n"
+        "case $1 in pull) touch there; echo known-by;;\n"
+        "image) test -e there && echo sha256:abc;; esac\n"
     )
     program.chmod(0o755)
     engine = Engine(name=name, program=program)
