@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import tools
 from agent.errors import ConfigError
@@ -169,9 +169,8 @@ def _sandbox(image: Image) -> ContainerSandbox:
         with suppress(TestCommandError):  # no pytest there, and ours is too new for it
             overlay = pytest_overlay(image.env / "bin" / "python").directory
             if overlay:
-                overlay.chmod(
-                    0o755
-                )  # ours alone by default; inside is another user, if we are root
+                # Ours alone by default; inside is another user, if we are root.
+                overlay.chmod(0o755)
                 lent.append(overlay)
     return ContainerSandbox(
         engine=image.engine,
@@ -209,22 +208,22 @@ def _made(engine: Engine, digest: str, place: Path) -> dict[str, object]:
     return {"environment": inside}
 
 
-def _stand_in(env: Path, told: Mapping[str, object]) -> None:
+def _stand_in(env: Path, told: Mapping[str, Any]) -> None:
     """A directory like a virtual environment's: what is asked of files has the image's answer.
 
     Packages that the image imports from its tree come from the copy under test, by its own name.
     """
-    version = ".".join(str(n) for n in told["version"])  # type: ignore[attr-defined]
+    version = ".".join(str(n) for n in told["version"])
     packages = env / "lib" / f"python{version}" / "site-packages"
     packages.mkdir(parents=True)
-    for name in told["packages"]:  # type: ignore[attr-defined]
+    for name in told["packages"]:
         if name.endswith(".py"):
             (packages / name).touch()
         else:
             (packages / name).mkdir()
     (packages.parent / "os.py").touch()
     (env / "pyvenv.cfg").write_text(f"version = {version}\n", "utf-8")
-    added = [name for name in told["added"] if name != "."]  # type: ignore[attr-defined]
+    added = [name for name in told["added"] if name != "."]
     paths = "".join(f'"$PWD"/{shlex.quote(name)}:' for name in added)
     lines = ["#!/bin/sh"]
     lines += [f"export PYTHONPATH={paths}$PYTHONPATH"] if added else []
