@@ -6,7 +6,7 @@ fails already; a model's test. Each built test must fail now, and for the reason
 
 from collections import Counter
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agent import evidence, reproduce
 from agent.asking import Answer, ask
@@ -25,6 +25,8 @@ BUILT = f"{BUILT_DIR}/test_issue.py"
 TURNS = 2
 """A model's test that does not show the problem is returned to it once."""
 MAX_TOKENS = 2048
+SURE = 0.9
+"""Confidence of what the issue states expressly: an assertion, an exception demanded, a comment."""
 
 
 def run(work: Work) -> Generator[Event, None, None]:
@@ -39,11 +41,13 @@ def run(work: Work) -> Generator[Event, None, None]:
         yield from _existing(work, named, "the issue names tests that fail")
         return
     why = "the issue gives no test, and none fails"
-    for draft in reproduce.extract(work.task.text, resolve=lambda name: module_of(work, name)):
-        rejected = yield from _try(work, draft)
-        if rejected is None:
+    drafts = reproduce.extract(work.task.text, resolve=lambda name: module_of(work, name))
+    for number, draft in enumerate(drafts, 1):
+        shown = yield from _show(work, draft)
+        if isinstance(shown, Shown):
+            yield from _adopt(work, (yield from _whole(work, shown, drafts[number:])))
             return
-        why = f"a test built from the issue does not show the problem: {rejected}"
+        why = f"a test built from the issue does not show the problem: {shown}"
     if failing:
         red = evidence.not_hung(failing, work.baseline)
         yield from _existing(work, red, "tests fail already")
@@ -98,25 +102,65 @@ def _take(work: Work, targets: Sequence[str], shown: TestRun) -> None:
     work.failure = evidence.failure_text(shown, targets)
 
 
-def _try(work: Work, draft: Draft) -> Generator[Event, None, str | None]:
-    """None when the draft shows the problem; it is then part of the suite. Else why not."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A draft that shows the problem, and the run in which it did."""
+
+    draft: Draft
+    accepted: Accepted
+    run: TestRun
+
+
+def _show(work: Work, draft: Draft) -> Generator[Event, None, Shown | str]:
+    """Run a draft alone; the reason where it does not show the problem."""
+    run = _alone(work, draft)
+    yield summary("reproduce", run)
+    found = reproduce.judge(run, draft, path=BUILT)
+    if isinstance(found, Accepted):
+        return Shown(draft=draft, accepted=found, run=run)
+    (work.workspace.root / BUILT).unlink()
+    work.built, work.built_source = None, ""
+    return found.reason
+
+
+def _alone(work: Work, draft: Draft) -> TestRun:
     work.built, work.built_source = BUILT, draft.source
     alone = suite_of(replace(work, has_suite=False), work.workspace)
     assert alone is not None
-    shown = run_tests(work, (BUILT,), runner=alone)
-    yield summary("reproduce", shown)
-    found = reproduce.judge(shown, draft, path=BUILT)
-    if not isinstance(found, Accepted):
-        (work.workspace.root / BUILT).unlink()
-        work.built, work.built_source = None, ""
-        return found.reason
+    return run_tests(work, (BUILT,), runner=alone)
+
+
+def _whole(work: Work, first: Shown, drafts: Sequence[Draft]) -> Generator[Event, None, Shown]:
+    """With whatever else the issue expressly demands and is not so: a bug may show in two places,
+    and half a repair must not pass for one."""
+    others = []
+    for draft in drafts:
+        if draft.confidence >= SURE and reproduce.joinable(draft):
+            shown = yield from _show(work, draft)
+            others += [draft] if isinstance(shown, Shown) else []
+    if not others:
+        return first
+    draft = reproduce.together(first.draft, others)
+    run = _alone(work, draft)
+    yield summary("reproduce", run)
+    red = tuple(t for t in run.failing if t.split("::", 1)[0] == BUILT)
+    if len(red) < len(first.accepted.tests) + len(others):  # one spoils another
+        return first
+    return Shown(draft=draft, accepted=replace(first.accepted, tests=red), run=run)
+
+
+def _adopt(work: Work, shown: Shown) -> Generator[Event, None, None]:
+    """The draft becomes part of the suite."""
+    work.built, work.built_source = BUILT, shown.draft.source
     work.runner = suite_of(work, work.workspace)
-    work.baseline = merge([shown, *([work.baseline] if work.baseline else [])])
-    _take(work, found.tests, shown)
+    work.baseline = merge([shown.run, *([work.baseline] if work.baseline else [])])
+    _take(work, shown.accepted.tests, shown.run)
     yield Reproduced(
-        kind="built", failing=found.tests, reason=found.evidence, test_source=draft.source
+        kind="built",
+        failing=shown.accepted.tests,
+        reason=shown.accepted.evidence,
+        test_source=shown.draft.source,
     )
-    return None
 
 
 def _by_model(work: Work) -> Generator[Event, None, bool]:
@@ -136,11 +180,12 @@ def _by_model(work: Work) -> Generator[Event, None, bool]:
             yield EditRefused(step_id="reproduce", error=type(error).__name__, message=str(error))
             rejected.append(str(error))
             continue
-        why = yield from _try(work, draft)
-        if why is None:
+        shown = yield from _show(work, draft)
+        if isinstance(shown, Shown):
+            yield from _adopt(work, shown)
             return True
-        yield EditRefused(step_id="reproduce", error="NotTheReason", message=why)
-        rejected.append(why)
+        yield EditRefused(step_id="reproduce", error="NotTheReason", message=shown)
+        rejected.append(shown)
     return False
 
 

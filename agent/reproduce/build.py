@@ -4,10 +4,11 @@ import ast
 import builtins
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from agent.reproduce.types import Draft, Origin, Reason
 
-__all__ = ["Resolve", "build", "called_names", "free_names", "parse"]
+__all__ = ["Resolve", "build", "called_names", "free_names", "joinable", "parse", "together"]
 
 Resolve = Callable[[str], str | None]
 """A name as the issue uses it -> the dotted module of the repository to import it from."""
@@ -117,6 +118,25 @@ def build(
         confidence=confidence,
         origin=origin,
     )
+
+
+def joinable(draft: Draft) -> bool:
+    """Whether `together` can add it: one test, which may import what it needs itself."""
+    return draft.origin in ("code", "doctest", "phrase") and "import *" not in draft.source
+
+
+def together(first: Draft, others: Sequence[Draft]) -> Draft:
+    """One file with the tests of several drafts; the names of one are none of another's."""
+    parts, names = [first.source.rstrip()], list(first.tests)
+    for other in others:
+        body = ast.parse(other.source).body
+        imports = [n for n in body if isinstance(n, ast.Import | ast.ImportFrom)]
+        test = next(n for n in body if isinstance(n, ast.FunctionDef))
+        test.name = f"{test.name}_{len(names) + 1}"
+        test.body = [*imports, *test.body]
+        names.append(test.name)
+        parts.append(ast.unparse(test))
+    return replace(first, source="\n\n\n".join(parts) + "\n", tests=tuple(names))
 
 
 def _absolute(node: ast.Import | ast.ImportFrom) -> bool:
